@@ -1,0 +1,4 @@
+//! Makes the IAM users of an AWS account agree with a DynamoDB table.
+
+pub mod core;
+pub mod ports;
