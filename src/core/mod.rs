@@ -1,6 +1,7 @@
 //! Decisions. No async, no SDK, no clock, no randomness: nothing here can fail for outside reasons.
 
 pub mod document;
+mod effect;
 mod facts;
 pub mod memory;
 pub mod observed;
