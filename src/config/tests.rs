@@ -84,29 +84,21 @@ fn faults(toml: &str, env: &[(&str, &str)]) -> Vec<String> {
         .collect()
 }
 
-/// Values of one fault, as the checks below give them.
-struct Expected {
-    key: &'static str,
-    given: &'static str,
-    problem: &'static str,
-    valid: &'static str,
-}
-
-/// One fault, and it says all of this.
-fn check(toml: &str, env: &[(&str, &str)], expected: &Expected) {
+/// One fault, and it says all of this: key, value and source, what is wrong, what is valid.
+fn check(toml: &str, env: &[(&str, &str)], [key, parts @ ..]: &[&str; 4]) {
     let with_table = [&[("IUC_TABLE__NAME", "users")], env].concat();
     let found = faults(toml, &with_table);
     let [fault] = &found[..] else { panic!("{toml} {env:?}: {found:#?}") };
-    assert!(fault.starts_with(expected.key), "{toml} {env:?}: {fault}");
-    for part in [expected.given, expected.problem, expected.valid] {
-        assert!(fault.contains(part), "{toml} {env:?}: {fault}\nlacks: {part}");
+    assert!(fault.starts_with(key), "{toml} {env:?}: {fault}");
+    for part in parts {
+        assert!(fault.contains(*part), "{toml} {env:?}: {fault}\nlacks: {part}");
     }
 }
 
 #[test]
 fn a_table_name_is_enough_and_the_rest_is_the_contract() {
     let settings = load(None, [("IUC_TABLE__NAME".to_owned(), "users".to_owned())].into_iter()).unwrap();
-    let days = |days| Duration::from_secs(days * 86_400);
+    let days = |days: u64| Duration::from_secs(days * 86_400);
     assert_eq!(settings.state.table, "users-controller");
     assert_eq!((settings.users.path.as_str(), settings.users.permissions_boundary), ("/", None));
     assert_eq!(settings.users.adopt, Adopt::Tagged);
@@ -185,495 +177,133 @@ fn every_key_can_be_set_by_file_and_by_variable_and_the_variable_wins() {
 #[test]
 fn values_are_refused_with_what_would_be_valid() {
     const ROTATE: &str = "IUC_KEYS__ROTATE_AFTER";
-    let cases: &[(&str, &[(&str, &str)], Expected)] = &[
+    #[rustfmt::skip]
+    let cases: &[(&str, &[(&str, &str)], [&str; 4])] = &[
         // Types.
-        (
-            "[keys]\nrotate_after = 15",
-            &[],
-            Expected {
-                key: "keys.rotate_after (environment: IUC_KEYS__ROTATE_AFTER)",
-                given: "value:  15 | source: file FILE",
-                problem: "it has no unit: write \"15s\"",
-                valid: "a duration from 1s to 3650d",
-            },
-        ),
-        (
-            "",
-            &[(ROTATE, "15")],
-            Expected {
-                key: "keys.rotate_after",
-                given: "value:  \"15\" | source: environment variable IUC_KEYS__ROTATE_AFTER",
-                problem: "it has no unit",
-                valid: "such as 250ms, 15d",
-            },
-        ),
-        (
-            "",
-            &[(ROTATE, "")],
-            Expected {
-                key: "keys.rotate_after",
-                given: "value:  \"\"",
-                problem: "it is empty",
-                valid: "a duration",
-            },
-        ),
-        (
-            "",
-            &[(ROTATE, "15 bananas")],
-            Expected {
-                key: "keys.rotate_after",
-                given: "15 bananas",
-                problem: "unknown time unit",
-                valid: "1s to 3650d",
-            },
-        ),
-        (
-            "[users]\npath = 5",
-            &[],
-            Expected {
-                key: "users.path",
-                given: "value:  5",
-                problem: "write it in quotes",
-                valid: "an IAM path",
-            },
-        ),
-        (
-            "dry_run = 'true'",
-            &[],
-            Expected {
-                key: "dry_run (environment: IUC_DRY_RUN)",
-                given: "\"true\"",
-                problem: "it is a text, not true or false",
-                valid: "true or false",
-            },
-        ),
-        (
-            "",
-            &[("IUC_DRY_RUN", "yes")],
-            Expected {
-                key: "dry_run",
-                given: "\"yes\"",
-                problem: "neither true nor false",
-                valid: "true or false",
-            },
-        ),
-        (
-            "dry_run.x = 1",
-            &[],
-            Expected { key: "dry_run", given: "{ x = 1 }", problem: "it is a table", valid: "true or false" },
-        ),
-        (
-            "[lease]\nttl = 2026-01-01",
-            &[],
-            Expected {
-                key: "lease.ttl",
-                given: "value:  2026-01-01",
-                problem: "it is a date, not a text",
-                valid: "2s to 10m",
-            },
-        ),
-        (
-            "[executor]\nconcurrency = 1.5",
-            &[],
-            Expected {
-                key: "executor.concurrency",
-                given: "1.5",
-                problem: "a number with a fraction",
-                valid: "1 to 256",
-            },
-        ),
-        (
-            "",
-            &[("IUC_ORPHANS__PROTECT", "admin-*")],
-            Expected {
-                key: "orphans.protect",
-                given: "\"admin-*\"",
-                problem: "no TOML array",
-                valid: "[\"admin-*\"",
-            },
-        ),
-        (
-            "",
-            &[("IUC_ORPHANS__PROTECT", "[]\nb = 1")],
-            Expected { key: "orphans.protect", given: "b = 1", problem: "no TOML array", valid: "a list" },
-        ),
-        (
-            "[orphans]\nprotect = ['a', 7]",
-            &[],
-            Expected {
-                key: "orphans.protect",
-                given: "[\"a\", 7]",
-                problem: "7 in it is a whole number",
-                valid: "a list",
-            },
-        ),
+        ("[keys]\nrotate_after = 15", &[],
+            ["keys.rotate_after (environment: IUC_KEYS__ROTATE_AFTER)", "value:  15 | source: file FILE",
+             "it has no unit: write \"15s\"", "a duration from 1s to 3650d"]),
+        ("", &[(ROTATE, "15")],
+            ["keys.rotate_after", "value:  \"15\" | source: environment variable IUC_KEYS__ROTATE_AFTER",
+             "it has no unit", "such as 250ms, 15d"]),
+        ("", &[(ROTATE, "")],
+            ["keys.rotate_after", "value:  \"\"", "it is empty", "a duration"]),
+        ("", &[(ROTATE, "15 bananas")],
+            ["keys.rotate_after", "15 bananas", "unknown time unit", "1s to 3650d"]),
+        ("[users]\npath = 5", &[],
+            ["users.path", "value:  5", "write it in quotes", "an IAM path"]),
+        ("dry_run = 'true'", &[],
+            ["dry_run (environment: IUC_DRY_RUN)", "\"true\"", "it is a text, not true or false", "true or false"]),
+        ("", &[("IUC_DRY_RUN", "yes")],
+            ["dry_run", "\"yes\"", "neither true nor false", "true or false"]),
+        ("dry_run.x = 1", &[],
+            ["dry_run", "{ x = 1 }", "it is a table", "true or false"]),
+        ("[lease]\nttl = 2026-01-01", &[],
+            ["lease.ttl", "value:  2026-01-01", "it is a date, not a text", "2s to 10m"]),
+        ("[executor]\nconcurrency = 1.5", &[],
+            ["executor.concurrency", "1.5", "a number with a fraction", "1 to 256"]),
+        ("", &[("IUC_ORPHANS__PROTECT", "admin-*")],
+            ["orphans.protect", "\"admin-*\"", "no TOML array", "[\"admin-*\""]),
+        ("", &[("IUC_ORPHANS__PROTECT", "[]\nb = 1")],
+            ["orphans.protect", "b = 1", "no TOML array", "a list"]),
+        ("[orphans]\nprotect = ['a', 7]", &[],
+            ["orphans.protect", "[\"a\", 7]", "7 in it is a whole number", "a list"]),
         // Bounds.
-        (
-            "",
-            &[("IUC_EXECUTOR__CONCURRENCY", "0")],
-            Expected {
-                key: "executor.concurrency",
-                given: "\"0\"",
-                problem: "less than 1",
-                valid: "1 to 256",
-            },
-        ),
-        (
-            "",
-            &[("IUC_EXECUTOR__CONCURRENCY", "99999999999")],
-            Expected {
-                key: "executor.concurrency",
-                given: "99999999999",
-                problem: "more than 256",
-                valid: "1 to 256",
-            },
-        ),
-        (
-            "[deletions]\nmax_percent = -1",
-            &[],
-            Expected { key: "deletions.max_percent", given: "-1", problem: "less than 0", valid: "0 to 100" },
-        ),
-        (
-            "",
-            &[("IUC_DELETIONS__MAX_PERCENT", "20%")],
-            Expected {
-                key: "deletions.max_percent",
-                given: "20%",
-                problem: "not a whole number",
-                valid: "without %",
-            },
-        ),
-        (
-            "",
-            &[("IUC_LEASE__TTL", "1s")],
-            Expected { key: "lease.ttl", given: "\"1s\"", problem: "less than 2s", valid: "from 2s to 10m" },
-        ),
-        (
-            "",
-            &[("IUC_ORPHANS__SWEEPS", "0")],
-            Expected { key: "orphans.sweeps", given: "0", problem: "less than 1", valid: "1 to 100" },
-        ),
+        ("", &[("IUC_EXECUTOR__CONCURRENCY", "0")],
+            ["executor.concurrency", "\"0\"", "less than 1", "1 to 256"]),
+        ("", &[("IUC_EXECUTOR__CONCURRENCY", "99999999999")],
+            ["executor.concurrency", "99999999999", "more than 256", "1 to 256"]),
+        ("[deletions]\nmax_percent = -1", &[],
+            ["deletions.max_percent", "-1", "less than 0", "0 to 100"]),
+        ("", &[("IUC_DELETIONS__MAX_PERCENT", "20%")],
+            ["deletions.max_percent", "20%", "not a whole number", "without %"]),
+        ("", &[("IUC_LEASE__TTL", "1s")],
+            ["lease.ttl", "\"1s\"", "less than 2s", "from 2s to 10m"]),
+        ("", &[("IUC_ORPHANS__SWEEPS", "0")],
+            ["orphans.sweeps", "0", "less than 1", "1 to 100"]),
         // Words.
-        (
-            "[users]\nadopt = 'allways'",
-            &[],
-            Expected {
-                key: "users.adopt",
-                given: "\"allways\"",
-                problem: "did you mean always?",
-                valid: "one of never, tagged, always",
-            },
-        ),
-        (
-            "",
-            &[("IUC_LOG__LEVEL", "infoo")],
-            Expected {
-                key: "log.level",
-                given: "infoo",
-                problem: "did you mean info?",
-                valid: "off, error, warn",
-            },
-        ),
-        (
-            "",
-            &[("IUC_LOG__LEVEL", "info,x=loud")],
-            Expected { key: "log.level", given: "x=loud", problem: "invalid", valid: "off, error, warn" },
-        ),
+        ("[users]\nadopt = 'allways'", &[],
+            ["users.adopt", "\"allways\"", "did you mean always?", "one of never, tagged, always"]),
+        ("", &[("IUC_LOG__LEVEL", "infoo")],
+            ["log.level", "infoo", "did you mean info?", "off, error, warn"]),
+        ("", &[("IUC_LOG__LEVEL", "info,x=loud")],
+            ["log.level", "x=loud", "parsing level filter", "off, error, warn"]),
         // AWS's own rules.
-        (
-            "",
-            &[("IUC_STATE__TABLE", "ab")],
-            Expected { key: "state.table", given: "\"ab\"", problem: "2 characters", valid: "3 to 255" },
-        ),
-        (
-            "",
-            &[("IUC_STATE__TABLE", "a/b")],
-            Expected { key: "state.table", given: "\"a/b\"", problem: "'/'", valid: "A-Z a-z 0-9 _ . -" },
-        ),
-        (
-            "",
-            &[("IUC_STATE__TABLE", "arn:aws:dynamodb:x:1:table/t")],
-            Expected {
-                key: "state.table",
-                given: "arn:",
-                problem: "only the name is wanted",
-                valid: "3 to 255",
-            },
-        ),
-        (
-            "",
-            &[("IUC_USERS__PATH", "bots/")],
-            Expected { key: "users.path", given: "bots/", problem: "begin and end", valid: "an IAM path" },
-        ),
-        (
-            "",
-            &[("IUC_USERS__PERMISSIONS_BOUNDARY", "boundary")],
-            Expected {
-                key: "users.permissions_boundary",
-                given: "boundary",
-                problem: "no ARN of IAM",
-                valid: "arn:aws:iam::1",
-            },
-        ),
-        (
-            "",
-            &[("IUC_USERS__PERMISSIONS_BOUNDARY", "arn:aws:iam::12:policy/b")],
-            Expected {
-                key: "users.permissions_boundary",
-                given: "b",
-                problem: "12 digits",
-                valid: "managed policy",
-            },
-        ),
-        (
-            "",
-            &[("IUC_USERS__PERMISSIONS_BOUNDARY", "arn:aws:iam::123456789012:role/b")],
-            Expected {
-                key: "users.permissions_boundary",
-                given: "b",
-                problem: "\"role/b\" is no policy",
-                valid: "policy",
-            },
-        ),
-        (
-            "[users]\npermissions_boundary = ''",
-            &[],
-            Expected {
-                key: "users.permissions_boundary",
-                given: "\"\"",
-                problem: "it is empty",
-                valid: "policy",
-            },
-        ),
-        (
-            "",
-            &[("IUC_PARAMETERS__NAME", "/k/user")],
-            Expected {
-                key: "parameters.name",
-                given: "/k/user",
-                problem: "exactly once",
-                valid: "/iam_users/{UserName}_keys",
-            },
-        ),
-        (
-            "",
-            &[("IUC_PARAMETERS__KMS_KEY_ID", "my key")],
-            Expected {
-                key: "parameters.kms_key_id",
-                given: "my key",
-                problem: "' '",
-                valid: "a KMS key's id",
-            },
-        ),
-        (
-            "",
-            &[("IUC_HTTP__LISTEN", ":8080")],
-            Expected {
-                key: "http.listen",
-                given: ":8080",
-                problem: "write 0.0.0.0:8080",
-                valid: "127.0.0.1:8080",
-            },
-        ),
-        (
-            "",
-            &[("IUC_HTTP__LISTEN", "localhost:8080")],
-            Expected {
-                key: "http.listen",
-                given: "localhost",
-                problem: "a host's name",
-                valid: "127.0.0.1:8080",
-            },
-        ),
+        ("", &[("IUC_STATE__TABLE", "ab")],
+            ["state.table", "\"ab\"", "2 characters", "3 to 255"]),
+        ("", &[("IUC_STATE__TABLE", "a/b")],
+            ["state.table", "\"a/b\"", "'/'", "A-Z a-z 0-9 _ . -"]),
+        ("", &[("IUC_STATE__TABLE", "arn:aws:dynamodb:x:1:table/t")],
+            ["state.table", "arn:", "only the name is wanted", "3 to 255"]),
+        ("", &[("IUC_USERS__PATH", "bots/")],
+            ["users.path", "bots/", "begin and end", "an IAM path"]),
+        ("", &[("IUC_USERS__PERMISSIONS_BOUNDARY", "boundary")],
+            ["users.permissions_boundary", "boundary", "no ARN of IAM", "arn:aws:iam::1"]),
+        ("", &[("IUC_USERS__PERMISSIONS_BOUNDARY", "arn:aws:iam::12:policy/b")],
+            ["users.permissions_boundary", "b", "12 digits", "managed policy"]),
+        ("", &[("IUC_USERS__PERMISSIONS_BOUNDARY", "arn:aws:iam::123456789012:role/b")],
+            ["users.permissions_boundary", "b", "\"role/b\" is no policy", "policy"]),
+        ("[users]\npermissions_boundary = ''", &[],
+            ["users.permissions_boundary", "\"\"", "it is empty", "policy"]),
+        ("", &[("IUC_PARAMETERS__NAME", "/k/user")],
+            ["parameters.name", "/k/user", "exactly once", "/iam_users/{UserName}_keys"]),
+        ("", &[("IUC_PARAMETERS__KMS_KEY_ID", "my key")],
+            ["parameters.kms_key_id", "my key", "' '", "a KMS key's id"]),
+        ("", &[("IUC_HTTP__LISTEN", ":8080")],
+            ["http.listen", ":8080", "write 0.0.0.0:8080", "127.0.0.1:8080"]),
+        ("", &[("IUC_HTTP__LISTEN", "localhost:8080")],
+            ["http.listen", "localhost", "a host's name", "127.0.0.1:8080"]),
         // Schedules: too few fields, no such minute, no such day in any year.
-        (
-            "",
-            &[("IUC_SWEEP__SCHEDULE", "0 * * * *")],
-            Expected {
-                key: "sweep.schedule",
-                given: "0 * * * *",
-                problem: "5 fields, not 6; a field for the seconds",
-                valid: "second minute hour",
-            },
-        ),
-        (
-            "",
-            &[("IUC_SWEEP__SCHEDULE", "0 61 * * * *")],
-            Expected {
-                key: "sweep.schedule",
-                given: "61",
-                problem: "out of bounds",
-                valid: "second minute hour",
-            },
-        ),
-        (
-            "",
-            &[("IUC_SWEEP__SCHEDULE", "0 0 0 30 2 *")],
-            Expected {
-                key: "sweep.schedule",
-                given: "30 2",
-                problem: "no day of any year",
-                valid: "second minute hour",
-            },
-        ),
-        (
-            "",
-            &[("IUC_SWEEP__SCHEDULE", "@hourly")],
-            Expected {
-                key: "sweep.schedule",
-                given: "@hourly",
-                problem: "1 fields, not 6",
-                valid: "second minute hour",
-            },
-        ),
+        ("", &[("IUC_SWEEP__SCHEDULE", "0 * * * *")],
+            ["sweep.schedule", "0 * * * *", "5 fields, not 6; a field for the seconds", "second minute hour"]),
+        ("", &[("IUC_SWEEP__SCHEDULE", "0 61 * * * *")],
+            ["sweep.schedule", "61", "out of bounds", "second minute hour"]),
+        ("", &[("IUC_SWEEP__SCHEDULE", "0 0 0 30 2 *")],
+            ["sweep.schedule", "30 2", "no day of any year", "second minute hour"]),
+        ("", &[("IUC_SWEEP__SCHEDULE", "@hourly")],
+            ["sweep.schedule", "@hourly", "1 fields, not 6", "second minute hour"]),
         // Patterns that protect nobody.
-        (
-            "orphans.protect = ['a', '/admins/*']",
-            &[],
-            Expected {
-                key: "orphans.protect",
-                given: "/admins/*",
-                problem: "'/', which no user name has",
-                valid: "glob",
-            },
-        ),
-        (
-            "orphans.protect = ['[a']",
-            &[],
-            Expected { key: "orphans.protect", given: "[a", problem: "the pattern \"[a\": ", valid: "glob" },
-        ),
-        (
-            "orphans.protect = ['']",
-            &[],
-            Expected { key: "orphans.protect", given: "[\"\"]", problem: "is empty", valid: "glob" },
-        ),
+        ("orphans.protect = ['a', '/admins/*']", &[],
+            ["orphans.protect", "/admins/*", "'/', which no user name has", "glob"]),
+        ("orphans.protect = ['[a']", &[],
+            ["orphans.protect", "[a", "the pattern \"[a\": ", "glob"]),
+        ("orphans.protect = ['']", &[],
+            ["orphans.protect", "[\"\"]", "is empty", "glob"]),
         // Fine by themselves, but not together.
-        (
-            "[keys]\nrotate_after = '30d'",
-            &[],
-            Expected {
-                key: "keys.delete_after",
-                given: "value:  \"30d\" | source: the default",
-                problem: "not more than keys.rotate_after (\"30d\" from file FILE)",
-                valid: "more than 30d",
-            },
-        ),
-        (
-            "keys.rotate_after = '2s'\nkeys.delete_after = '4s'",
-            &[("IUC_KEYS__MIN_OVERLAP", "3s")],
-            Expected {
-                key: "keys.min_overlap",
-                given: "\"3s\"",
-                problem: "more than keys.delete_after − keys.rotate_after: keys.delete_after (\"4s\" from file FILE)",
-                valid: "at most 2s, or unset",
-            },
-        ),
-        (
-            "",
-            &[("IUC_STREAM__POLL_INTERVAL", "2s")],
-            Expected {
-                key: "stream.poll_interval",
-                given: "\"2s\"",
-                problem: "more than stream.idle_interval (\"1s\" from the default)",
-                valid: "at most",
-            },
-        ),
-        (
-            "",
-            &[("IUC_STATE__TABLE", "users")],
-            Expected {
-                key: "state.table",
-                given: "\"users\"",
-                problem: "it is the users table",
-                valid: "by default users-controller",
-            },
-        ),
-        (
-            "",
-            &[("IUC_ORPHANS__SCOPE", "account")],
-            Expected {
-                key: "orphans.scope",
-                given: "\"account\"",
-                problem: "orphans.protect spares nobody",
-                valid: "owned, or account with",
-            },
-        ),
+        ("[keys]\nrotate_after = '30d'", &[],
+            ["keys.delete_after", "value:  \"30d\" | source: the default",
+             "not more than keys.rotate_after (\"30d\" from file FILE)", "more than 30d"]),
+        ("keys.rotate_after = '2s'\nkeys.delete_after = '4s'", &[("IUC_KEYS__MIN_OVERLAP", "3s")],
+            ["keys.min_overlap", "\"3s\"",
+             "more than keys.delete_after − keys.rotate_after: keys.delete_after (\"4s\" from file FILE)", "at most 2s, or unset"]),
+        ("", &[("IUC_STREAM__POLL_INTERVAL", "2s")],
+            ["stream.poll_interval", "\"2s\"",
+             "more than stream.idle_interval (\"1s\" from the default)", "at most"]),
+        ("", &[("IUC_STATE__TABLE", "users")],
+            ["state.table", "\"users\"", "it is the users table", "by default users-controller"]),
+        ("", &[("IUC_ORPHANS__SCOPE", "account")],
+            ["orphans.scope", "\"account\"", "orphans.protect spares nobody", "owned, or account with"]),
         // What is not there.
-        (
-            "[keys]\nrotate_afer = '15d'",
-            &[],
-            Expected {
-                key: "keys.rotate_afer",
-                given: "value:  \"15d\" | source: file FILE",
-                problem: "no such key",
-                valid: "did you mean keys.rotate_after?",
-            },
-        ),
-        (
-            "rotate_after = '15d'",
-            &[],
-            Expected {
-                key: "rotate_after",
-                given: "\"15d\"",
-                problem: "no such key",
-                valid: "did you mean keys.rotate_after?",
-            },
-        ),
-        (
-            "'table.name' = 'users'",
-            &[],
-            Expected { key: "table.name", given: "\"users\"", problem: "no such key", valid: "table.name" },
-        ),
-        (
-            "[deletions]\nq = 1",
-            &[],
-            Expected {
-                key: "deletions.q",
-                given: "1",
-                problem: "no such key",
-                valid: "max_count, max_percent, window",
-            },
-        ),
-        (
-            "[zzzzz]",
-            &[],
-            Expected {
-                key: "zzzzz",
-                given: "source: file FILE",
-                problem: "no such key",
-                valid: "sections table, state",
-            },
-        ),
-        (
-            "keys = '15d'",
-            &[],
-            Expected { key: "keys", given: "\"15d\"", problem: "it is a section", valid: "a line [keys]" },
-        ),
-        (
-            "",
-            &[("IUC_STATE_TABLE", "x")],
-            Expected {
-                key: "IUC_STATE_TABLE",
-                given: "source: environment variable IUC_STATE_TABLE",
-                problem: "no such setting",
-                valid: "did you mean IUC_STATE__TABLE?",
-            },
-        ),
-        (
-            "",
-            &[("IUC_keys__verify", "true")],
-            Expected {
-                key: "IUC_keys__verify",
-                given: "",
-                problem: "no such",
-                valid: "did you mean IUC_KEYS__VERIFY?",
-            },
-        ),
-        (
-            "",
-            &[("IUC_KEYS", "x")],
-            Expected { key: "IUC_KEYS", given: "", problem: "no such", valid: "IUC_<SECTION>__<KEY>" },
-        ),
+        ("[keys]\nrotate_afer = '15d'", &[],
+            ["keys.rotate_afer", "value:  \"15d\" | source: file FILE",
+             "no such key", "did you mean keys.rotate_after?"]),
+        ("rotate_after = '15d'", &[],
+            ["rotate_after", "\"15d\"", "no such key", "did you mean keys.rotate_after?"]),
+        ("'table.name' = 'users'", &[],
+            ["table.name", "\"users\"", "no such key", "table.name"]),
+        ("[deletions]\nq = 1", &[],
+            ["deletions.q", "1", "no such key", "max_count, max_percent, window"]),
+        ("[zzzzz]", &[],
+            ["zzzzz", "source: file FILE", "no such key", "sections table, state"]),
+        ("keys = '15d'", &[],
+            ["keys", "\"15d\"", "it is a section", "a line [keys]"]),
+        ("", &[("IUC_STATE_TABLE", "x")],
+            ["IUC_STATE_TABLE", "source: environment variable IUC_STATE_TABLE",
+             "no such setting", "did you mean IUC_STATE__TABLE?"]),
+        ("", &[("IUC_keys__verify", "true")],
+            ["IUC_keys__verify", "", "no such", "did you mean IUC_KEYS__VERIFY?"]),
+        ("", &[("IUC_KEYS", "x")],
+            ["IUC_KEYS", "", "no such", "IUC_<SECTION>__<KEY>"]),
     ];
     for (toml, env, expected) in cases {
         check(toml, env, expected);
