@@ -12,7 +12,7 @@ use crate::core::user::UserName;
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
 #[command(name = "iam-user-controller", version, disable_help_subcommand = true)]
 pub struct Args {
-    /// Configuration file (TOML); IUC_<SECTION>__<KEY> in the environment comes before it
+    /// Configuration file (TOML); variables IUC_… in the environment override it
     #[arg(long, global = true, value_name = "PATH", env = "IUC_CONFIG")]
     config: Option<OsString>,
 
@@ -79,4 +79,49 @@ pub enum DeletionsCommand {
     Status,
     /// Let held deletions go on
     Resume,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Args, clap::error::ErrorKind> {
+        let words = std::iter::once("iam-user-controller").chain(line.split_whitespace());
+        Args::try_parse_from(words).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn every_line_of_the_contract_is_understood() {
+        let user = UserName::parse("a+b").ok();
+        let plan = |user, json, detailed_exitcode| Command::Plan(PlanArgs { user, json, detailed_exitcode });
+        for (line, expected) in [
+            ("", Command::Run),
+            ("run", Command::Run),
+            ("plan", plan(None, false, false)),
+            ("plan --user a+b --json --detailed-exitcode", plan(user, true, true)),
+            ("sweep", Command::Sweep(SweepArgs { json: false })),
+            ("sweep --json", Command::Sweep(SweepArgs { json: true })),
+            ("check", Command::Check),
+            ("deletions status", Command::Deletions(DeletionsCommand::Status)),
+            ("deletions resume", Command::Deletions(DeletionsCommand::Resume)),
+            ("health", Command::Health),
+        ] {
+            assert_eq!(parse(line).map(|args| args.command().clone()), Ok(expected), "{line}");
+        }
+        for line in ["deletions", "deletions forget", "plan --user a/b", "run --json", "help", "--conf x"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+        <Args as CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn the_file_may_be_named_before_or_after_the_command_and_an_empty_name_is_none() {
+        for line in ["--config x.toml check", "check --config x.toml", "--config=x.toml"] {
+            let args = parse(line).unwrap();
+            assert_eq!(args.config_file(), Some(Path::new("x.toml")), "{line}");
+        }
+        assert_eq!(parse("--config= check").unwrap().config_file(), None);
+    }
 }

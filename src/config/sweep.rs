@@ -42,7 +42,7 @@ fn six_fields(text: &str) -> Result<String, String> {
     let fields = text.split_whitespace().count();
     if fields != 6 {
         let hint = if fields == 5 { "; a field for the seconds comes first" } else { "" };
-        return Err(format!("it has {fields} fields, not 6{hint}"));
+        return Err(format!("the number of its fields is {fields}, not 6{hint}"));
     }
     // As tokio-cron-scheduler sets it up.
     let parser = CronParser::builder().seconds(Seconds::Required).dom_and_dow(true).build();

@@ -255,13 +255,13 @@ fn values_are_refused_with_what_would_be_valid() {
             ["http.listen", "localhost", "a host's name", "127.0.0.1:8080"]),
         // Schedules: too few fields, no such minute, no such day in any year.
         ("", &[("IUC_SWEEP__SCHEDULE", "0 * * * *")],
-            ["sweep.schedule", "0 * * * *", "5 fields, not 6; a field for the seconds", "second minute hour"]),
+            ["sweep.schedule", "0 * * * *", "fields is 5, not 6; a field for the seconds", "second minute hour"]),
         ("", &[("IUC_SWEEP__SCHEDULE", "0 61 * * * *")],
             ["sweep.schedule", "61", "out of bounds", "second minute hour"]),
         ("", &[("IUC_SWEEP__SCHEDULE", "0 0 0 30 2 *")],
             ["sweep.schedule", "30 2", "no day of any year", "second minute hour"]),
         ("", &[("IUC_SWEEP__SCHEDULE", "@hourly")],
-            ["sweep.schedule", "@hourly", "1 fields, not 6", "second minute hour"]),
+            ["sweep.schedule", "@hourly", "fields is 1, not 6", "second minute hour"]),
         // Patterns that protect nobody.
         ("orphans.protect = ['a', '/admins/*']", &[],
             ["orphans.protect", "/admins/*", "'/', which no user name has", "glob"]),
