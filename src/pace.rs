@@ -41,11 +41,11 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        let lane = |initial: f64, burst: f64| {
+        let lane = |initial: f64, burst: u32| {
             Mutex::new(Limiter::new(LimiterSettings { initial, min: 0.5, max: 1_000.0, burst }))
         };
         // First guesses; what AWS throttles is what sets the pace from then on.
-        Self { iam: lane(50.0, 100.0), parameter_reads: lane(40.0, 80.0), parameter_writes: lane(10.0, 30.0) }
+        Self { iam: lane(50.0, 100), parameter_reads: lane(40.0, 80), parameter_writes: lane(10.0, 30) }
     }
 }
 

@@ -58,6 +58,18 @@ pub struct Report {
     pub looked_at: Timestamp,
 }
 
+impl Report {
+    /// A row whose name IAM does not accept.
+    pub fn invalid(reason: &str, now: Timestamp) -> Self {
+        Self::without_user(State::Invalid, reason.to_owned(), now)
+    }
+
+    /// A row of whose user nothing is known.
+    pub fn without_user(state: State, reason: String, looked_at: Timestamp) -> Self {
+        Self { state, reason, user_id: None, parameter: None, keys: Vec::new(), next_rotation: None, looked_at }
+    }
+}
+
 /// At most this many names are kept: IAM has 5,000 users an account, so this many rows are a fault
 /// of their own, and what does not fit is still worked on, only not shown.
 const MAX_REPORTS: usize = 20_000;

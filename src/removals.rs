@@ -27,6 +27,15 @@ pub struct Removal {
 }
 
 impl Removal {
+    /// What is left to remove, as a memory has it.
+    pub fn of(memory: &Memory) -> Self {
+        Self {
+            revoke_before: memory.revoke_before,
+            condemned: memory.condemned.clone(),
+            remove_parameter: memory.remove_parameter,
+        }
+    }
+
     /// Puts the removal back into a memory.
     pub fn restore(&self, memory: &mut Memory) {
         memory.revoke_before = memory.revoke_before.max(self.revoke_before);
@@ -52,13 +61,8 @@ impl<P: Ports> Removals<P> {
     ///
     /// # Errors
     /// Those of the state table.
-    pub async fn record(&self, name: &UserName, memory: &Memory) -> Result<(), StateError> {
-        let removal = Removal {
-            revoke_before: memory.revoke_before,
-            condemned: memory.condemned.clone(),
-            remove_parameter: memory.remove_parameter,
-        };
-        let body = serde_json::to_string(&removal).unwrap_or_default();
+    pub async fn record(&self, name: &UserName, removal: &Removal) -> Result<(), StateError> {
+        let body = serde_json::to_string(removal).unwrap_or_default();
         let record = Record { id: format!("{PREFIX}{name}"), body, token: self.lease.token() };
         self.ports.state().put(&record).await
     }

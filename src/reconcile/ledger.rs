@@ -6,6 +6,7 @@ use crate::core::memory::{Memory, SETTLE};
 use crate::core::observed::{Key, Observed, User};
 use crate::core::time::Timestamp;
 use crate::core::user::UserName;
+use crate::removals::Removal;
 
 /// All spellings of one name: IAM takes them for one user, so they are worked on as one.
 #[derive(Debug, Default)]
@@ -23,8 +24,8 @@ pub struct Ledger {
 pub struct File {
     /// What the planner remembers.
     pub memory: Memory,
-    /// Whether its removal is recorded in the state table.
-    pub recorded: bool,
+    /// Its removal as it is recorded in the state table.
+    pub recorded: Option<Removal>,
     believed: Option<Believed>,
 }
 

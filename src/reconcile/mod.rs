@@ -29,8 +29,8 @@ use crate::core::user::{UserId, UserName};
 use crate::lease::Guard;
 use crate::pace::{ChangeError, Pace};
 use crate::ports::{CallError, Clock, Directory, Identity, Ports, Proof, UsersTable};
-use crate::registry::Registry;
-use crate::removals::Removals;
+use crate::registry::{Registry, Report};
+use crate::removals::{Removal, Removals};
 
 /// A look makes at most this many steps; the longest teardown that IAM's quotas allow has fewer.
 const MAX_STEPS: usize = 256;
@@ -260,9 +260,7 @@ impl<P: Ports> Reconciler<P> {
             Verdict::Go => {
                 file.memory.condemned = Some(user.clone());
                 file.memory.remove_parameter = *desired == Desired::Absent;
-                self.removals.record(name, &file.memory).await.map_err(state_failed)?;
-                file.recorded = true;
-                Ok(())
+                self.park_removal(name, file).await
             }
             Verdict::Wait { until } => {
                 self.park_removal(name, file).await?;
@@ -275,11 +273,16 @@ impl<P: Ports> Reconciler<P> {
         }
     }
 
-    /// Stores a removal that cannot be carried out now, so that a checkpoint may pass its record.
+    /// Stores a removal that is not finished, so that it outlives this process and a checkpoint may
+    /// pass its record.
+    ///
+    /// # Errors
+    /// How the look ends when the state table does not take it.
     pub async fn park_removal(&self, name: &UserName, file: &mut File) -> Result<(), Look> {
-        if file.has_obligation() && !file.recorded && !self.dry_run {
-            self.removals.record(name, &file.memory).await.map_err(state_failed)?;
-            file.recorded = true;
+        let removal = Removal::of(&file.memory);
+        if file.has_obligation() && file.recorded.as_ref() != Some(&removal) && !self.dry_run {
+            self.removals.record(name, &removal).await.map_err(state_failed)?;
+            file.recorded = Some(removal);
         }
         Ok(())
     }
@@ -289,9 +292,9 @@ impl<P: Ports> Reconciler<P> {
         if self.dry_run {
             return Ok(());
         }
-        if file.recorded {
+        if file.recorded.is_some() {
             self.removals.forget(name).await.map_err(state_failed)?;
-            file.recorded = false;
+            file.recorded = None;
         }
         if file.memory.orphan.is_some() || file.has_obligation() {
             self.brakes.settled(name).await.map_err(state_failed)?;
@@ -344,7 +347,8 @@ impl<P: Ports> Reconciler<P> {
             report.reason = error.to_string();
             self.registry.set(name.as_str(), report);
         } else {
-            self.registry.set(name.as_str(), report::failed(error, AwsTime::of(self.ports.clock()).now));
+            let now = AwsTime::of(self.ports.clock()).now;
+            self.registry.set(name.as_str(), Report::without_user(State::Failed, error.to_string(), now));
         }
     }
 }

@@ -6,8 +6,7 @@ use crate::core::observed::Key;
 use crate::core::plan::{Next, Plan, State, View};
 use crate::core::rotation;
 use crate::core::tags;
-use crate::core::time::Timestamp;
-use crate::ports::{CallError, Ports};
+use crate::ports::Ports;
 use crate::registry::{KeyReport, KeyRole, Report};
 
 impl<P: Ports> Reconciler<P> {
@@ -59,17 +58,4 @@ fn key_report(view: &View<'_>, key: &Key) -> KeyReport {
         KeyRole::Foreign
     };
     KeyReport { id: key.id.clone(), role, active: key.active, created: key.created }
-}
-
-/// The report of a user of which nothing could be read.
-pub(super) fn failed(error: &CallError, now: Timestamp) -> Report {
-    Report {
-        state: State::Failed,
-        reason: error.to_string(),
-        user_id: None,
-        parameter: None,
-        keys: Vec::new(),
-        next_rotation: None,
-        looked_at: now,
-    }
 }
