@@ -84,6 +84,9 @@ fn faults(toml: &str, env: &[(&str, &str)]) -> Vec<String> {
         .collect()
 }
 
+/// A file, variables, and what the one fault in them has to say.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], [&'a str; 4]);
+
 /// One fault, and it says all of this: key, value and source, what is wrong, what is valid.
 fn check(toml: &str, env: &[(&str, &str)], [key, parts @ ..]: &[&str; 4]) {
     let with_table = [&[("IUC_TABLE__NAME", "users")], env].concat();
@@ -178,7 +181,7 @@ fn every_key_can_be_set_by_file_and_by_variable_and_the_variable_wins() {
 fn values_are_refused_with_what_would_be_valid() {
     const ROTATE: &str = "IUC_KEYS__ROTATE_AFTER";
     #[rustfmt::skip]
-    let cases: &[(&str, &[(&str, &str)], [&str; 4])] = &[
+    let cases: &[Case] = &[
         // Types.
         ("[keys]\nrotate_after = 15", &[],
             ["keys.rotate_after (environment: IUC_KEYS__ROTATE_AFTER)", "value:  15 | source: file FILE",
