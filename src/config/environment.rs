@@ -19,7 +19,7 @@ pub(super) const SOURCE: &str = "environment";
 
 /// This process's variables that begin with `IUC_`.
 ///
-/// A value that is not UTF-8 comes with replacement characters, which no key accepts.
+/// A value that is not UTF-8 comes with replacement characters: what reads it can then refuse it.
 pub fn of_this_process() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))

@@ -18,18 +18,26 @@ const MAX_BYTES: u64 = 1024 * 1024;
 /// Reads a TOML file.
 ///
 /// What is wrong with the file as a whole is one fault, with line and column where there are any.
-pub(super) fn read(path: &Path) -> Result<Dict, Fault> {
-    let fault = |problem: String, valid: &str| Fault {
+pub(super) fn read(path: &Path, faults: &mut Vec<Fault>) -> Option<Dict> {
+    let readable = "the path of a TOML file that this process may read, or no --config and no IUC_CONFIG";
+    let toml = "TOML, as in config/default.toml";
+    let document = match contents(path) {
+        Ok(text) => parse(&text).map_err(|problem| (problem, toml)),
+        Err(problem) => Err((problem, readable)),
+    };
+    let (problem, valid) = match document {
+        Ok(document) => return Some(document),
+        Err(fault) => fault,
+    };
+    faults.push(Fault {
         key: "configuration file".to_owned(),
         variable: Some("IUC_CONFIG".to_owned()),
-        value: Some(path.display().to_string()),
+        value: None,
         source: Source::File(path.to_owned()),
         problem,
         valid: valid.to_owned(),
-    };
-    let readable = "the path of a TOML file that this process may read, or no --config and no IUC_CONFIG";
-    let text = contents(path).map_err(|problem| fault(problem, readable))?;
-    parse(&text).map_err(|problem| fault(problem, "TOML, as in config/default.toml"))
+    });
+    None
 }
 
 fn contents(path: &Path) -> Result<String, String> {
@@ -46,10 +54,12 @@ fn contents(path: &Path) -> Result<String, String> {
 
 fn unreadable(path: &Path, error: &std::io::Error) -> String {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let problem = match error.kind() {
-        ErrorKind::NotFound => "there is no such file".to_owned(),
-        ErrorKind::InvalidData => "it is not UTF-8".to_owned(),
-        _ => format!("it cannot be read: {error}"),
+    let problem = if error.kind() == ErrorKind::NotFound {
+        "there is no such file".to_owned()
+    } else if error.kind() == ErrorKind::InvalidData {
+        "it is not UTF-8".to_owned()
+    } else {
+        format!("it cannot be read: {error}")
     };
     if path.is_relative() { format!("{problem}; looked at {}", absolute.display()) } else { problem }
 }

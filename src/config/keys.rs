@@ -18,17 +18,17 @@ const VERIFY_TIMEOUT: Key = Key::of("keys", "verify_timeout");
 /// The keys of this section.
 pub(super) const KEYS: &[Key] = &[ROTATE_AFTER, DELETE_AFTER, MIN_OVERLAP, FOREIGN, VERIFY, VERIFY_TIMEOUT];
 
-const TEN_YEARS: Duration = Duration::from_secs(3_650 * 86_400);
+const A_CENTURY: Duration = Duration::from_secs(36_500 * 86_400);
 
 const AGES: Durations = Durations {
     least: Duration::from_secs(1),
-    most: TEN_YEARS,
-    because: "IAM tells a key's age to the second; older than ten years is never",
+    most: A_CENTURY,
+    because: "IAM tells a key's age to the second; a century is never",
 };
 
 const OVERLAPS: Durations = Durations {
     least: Duration::ZERO,
-    most: TEN_YEARS,
+    most: A_CENTURY,
     because: "0s takes the old key away as soon as its age allows",
 };
 

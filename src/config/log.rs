@@ -53,7 +53,7 @@ fn directives(text: &str) -> Result<String, String> {
         let near = nearest(&word.to_ascii_lowercase(), LEVELS.iter().map(|level| (*level).to_owned()));
         return Err(match near {
             Some(level) => format!("{word:?} is no level; did you mean {level}?"),
-            None => format!("{word:?} is no level"),
+            None => format!("{word:?} is no level; all of a module is {word}=trace"),
         });
     }
     Ok(text.to_owned())

@@ -188,15 +188,11 @@ pub fn load(
     let mut below = Figment::from(Toml::string(DEFAULTS));
     let mut partial = false;
     if let Some(path) = config_file {
-        match file::read(path) {
-            Ok(dict) => {
-                let dict = file::known_only(dict, path, &keys, &mut faults);
-                below = below.merge(FileLayer { path, dict });
-            }
-            Err(fault) => {
-                faults.push(fault);
-                partial = true;
-            }
+        if let Some(dict) = file::read(path, &mut faults) {
+            let dict = file::known_only(dict, path, &keys, &mut faults);
+            below = below.merge(FileLayer { path, dict });
+        } else {
+            partial = true;
         }
     }
     let layers = below.clone().merge(Environment::read(env, &keys, &mut faults));

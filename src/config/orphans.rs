@@ -89,7 +89,11 @@ impl Orphans {
 pub struct ProtectedNames(GlobSet);
 
 impl ProtectedNames {
-    fn parse(patterns: Vec<String>) -> Result<Self, String> {
+    /// Checks patterns.
+    ///
+    /// # Errors
+    /// Says which pattern is none, or can match no user name, and why.
+    pub fn parse(patterns: Vec<String>) -> Result<Self, String> {
         if patterns.len() > MOST_PATTERNS {
             return Err(format!("it has {} patterns", patterns.len()));
         }

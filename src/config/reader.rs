@@ -164,36 +164,30 @@ pub(super) struct Raw<'a> {
 impl Raw<'_> {
     /// A text with something in it.
     pub(super) fn text(&self) -> Result<&str, String> {
-        match self.value {
-            Value::String(_, text) if text.is_empty() => Err("it is empty".to_owned()),
-            Value::String(_, text) => Ok(text),
-            Value::Num(..) | Value::Bool(..) => {
+        match self.value.as_str() {
+            Some("") => Err("it is empty".to_owned()),
+            Some(text) => Ok(text),
+            None if matches!(self.value, Value::Num(..) | Value::Bool(..)) => {
                 Err(format!("it is {}, not a text: write it in quotes", render::kind(self.value)))
             }
-            _ => Err(self.is_not("a text")),
+            None => Err(self.is_not("a text")),
         }
     }
 
     /// `true` or `false`.
     pub(super) fn flag(&self) -> Result<bool, String> {
-        match self.value {
-            Value::Bool(_, flag) => Ok(*flag),
-            Value::String(_, text) if self.untyped => match text.as_str() {
-                "true" => Ok(true),
-                "false" => Ok(false),
-                _ => Err("it is neither true nor false".to_owned()),
-            },
-            _ => Err(self.is_not("true or false")),
+        match (self.value.to_bool(), self.bare_text()) {
+            (Some(flag), _) => Ok(flag),
+            (None, Some("true")) => Ok(true),
+            (None, Some("false")) => Ok(false),
+            (None, Some(_)) => Err("it is neither true nor false".to_owned()),
+            (None, None) => Err(self.is_not("true or false")),
         }
     }
 
     /// A whole number within bounds.
     pub(super) fn integer(&self, bounds: RangeInclusive<u32>) -> Result<u32, String> {
-        let number = match self.value {
-            Value::Num(..) => self.value.to_i128(),
-            Value::String(_, text) if self.untyped => text.parse().ok(),
-            _ => None,
-        };
+        let number = self.value.to_i128().or_else(|| self.bare_text()?.parse().ok());
         let number = number.ok_or_else(|| self.is_not("a whole number"))?;
         if number < i128::from(*bounds.start()) {
             return Err(format!("it is less than {}", bounds.start()));
@@ -206,33 +200,27 @@ impl Raw<'_> {
 
     /// A list of texts; in the environment, a TOML array.
     pub(super) fn list(&self) -> Result<Vec<String>, String> {
-        let parsed;
-        let values = match self.value {
-            Value::Array(_, values) => values,
-            Value::String(_, text) if self.untyped => {
-                parsed = array(text).ok_or_else(|| "it is no TOML array".to_owned())?;
-                &parsed
-            }
-            _ => return Err(self.is_not("a list")),
+        let values = match (self.value.as_array(), self.bare_text()) {
+            (Some(values), _) => values.to_owned(),
+            (None, Some(text)) => array(text).ok_or_else(|| "it is no TOML array".to_owned())?,
+            (None, None) => return Err(self.is_not("a list")),
         };
-        let text = |value: &Value| match value {
-            Value::String(_, text) => Ok(text.clone()),
-            other => Err(format!("{} in it is {}, not a text in quotes", render(other), render::kind(other))),
+        let text = |value: Value| {
+            let fault = format!("{} in it is {}, not a text in quotes", render(&value), render::kind(&value));
+            value.into_string().ok_or(fault)
         };
-        values.iter().map(text).collect()
+        values.into_iter().map(text).collect()
     }
 
     /// A duration within bounds.
     pub(super) fn duration(&self, bounds: &Durations) -> Result<Duration, String> {
-        let digits_only = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-        let text = match self.value {
-            Value::Num(..) => {
-                return Err(format!("it has no unit: write \"{}s\" for seconds", render(self.value)));
-            }
-            _ => self.text()?,
-        };
-        if digits_only(text) {
-            return Err(format!("it has no unit: write \"{text}s\" for seconds"));
+        let without_unit = |number: &str| format!("it has no unit: write \"{number}s\" for seconds");
+        if self.value.to_num().is_some() {
+            return Err(without_unit(&render(self.value)));
+        }
+        let text = self.text()?;
+        if text.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(without_unit(text));
         }
         let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
         if duration < bounds.least {
@@ -255,6 +243,11 @@ impl Raw<'_> {
             Some(near) => format!("it is none of the choices; did you mean {near}?"),
             None => "it is none of the choices".to_owned(),
         })
+    }
+
+    /// The text of an environment variable, which is not typed yet.
+    fn bare_text(&self) -> Option<&str> {
+        self.value.as_str().filter(|_| self.untyped)
     }
 
     fn is_not(&self, wanted: &str) -> String {

@@ -63,18 +63,18 @@ pub(super) fn kind(value: &Value) -> &'static str {
 
 /// A duration in the largest unit that says it exactly: `15d`, `36h`, `250ms`.
 pub(super) fn duration(duration: Duration) -> String {
-    const UNITS: [(&str, u128); 5] =
-        [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
-    let millis = duration.as_millis();
-    if millis == 0 && duration.is_zero() {
-        return "0s".to_owned();
-    }
-    let exact = UNITS.iter().find(|(_, unit)| millis > 0 && millis % unit == 0);
-    match exact {
-        Some((name, unit)) if Duration::from_millis(1).as_nanos() * millis == duration.as_nanos() => {
-            format!("{}{name}", millis / unit)
-        }
-        _ => humantime::format_duration(duration).to_string(),
+    const MILLI: u128 = 1_000_000;
+    const UNITS: [(&str, u128); 5] = [
+        ("d", 86_400_000 * MILLI),
+        ("h", 3_600_000 * MILLI),
+        ("m", 60_000 * MILLI),
+        ("s", 1_000 * MILLI),
+        ("ms", MILLI),
+    ];
+    let nanos = duration.as_nanos();
+    match UNITS.iter().find(|(_, unit)| nanos > 0 && nanos.is_multiple_of(*unit)) {
+        Some((name, unit)) => format!("{}{name}", nanos / unit),
+        None => humantime::format_duration(duration).to_string(),
     }
 }
 

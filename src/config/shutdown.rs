@@ -11,9 +11,9 @@ const GRACE: Key = Key::of("shutdown", "grace");
 pub(super) const KEYS: &[Key] = &[GRACE];
 
 const GRACES: Durations = Durations {
-    least: Duration::from_secs(1),
+    least: Duration::ZERO,
     most: Duration::from_secs(10 * 60),
-    because: "a call in hand has to end; it must be less than the platform's own limit",
+    because: "it must be less than what the platform waits before it kills",
 };
 
 /// The end of the program.

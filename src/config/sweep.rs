@@ -16,7 +16,7 @@ pub(super) const KEYS: &[Key] = &[SCHEDULE, FULL_EVERY];
 
 const PERIODS: Durations = Durations {
     least: Duration::from_secs(1),
-    most: Duration::from_secs(31 * 86_400),
+    most: Duration::from_secs(365 * 86_400),
     because: "what drifted without a trace on the table is mended no sooner",
 };
 

@@ -84,6 +84,9 @@ fn faults(toml: &str, env: &[(&str, &str)]) -> Vec<String> {
         .collect()
 }
 
+/// A file, variables, and what the one fault in them has to say.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], [&'a str; 4]);
+
 /// One fault, and it says all of this: key, value and source, what is wrong, what is valid.
 fn check(toml: &str, env: &[(&str, &str)], [key, parts @ ..]: &[&str; 4]) {
     let with_table = [&[("IUC_TABLE__NAME", "users")], env].concat();
@@ -140,6 +143,34 @@ fn the_default_file_documents_every_key_with_the_contracts_value() {
     assert_eq!(documented.into_iter().map(|(key, _)| key).collect::<Vec<_>>(), names());
 }
 
+#[test]
+fn the_default_files_bounds_are_those_that_are_enforced() {
+    // No key takes this, so every fault says what its key takes.
+    let nonsense: Vec<_> = keys().iter().map(|key| (key.variable(), "\n".to_owned())).collect();
+    let faults = load(None, nonsense.into_iter()).unwrap_err();
+    assert_eq!(faults.iter().count(), keys().len());
+    let is_number = |word: &str| word.starts_with(|c: char| c.is_ascii_digit());
+    let mut bounds = None;
+    let mut compared = 0;
+    for line in DEFAULTS.lines() {
+        let words: Vec<_> = line.split([' ', '.', ',', ';']).collect();
+        if let Some([least, _, most]) =
+            words.windows(3).find(|w| w[1] == "to" && is_number(w[0]) && is_number(w[2]))
+        {
+            bounds = Some(format!("from {least} to {most}"));
+        } else if let Some((name, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#'))
+            && let Some(bounds) = bounds.take()
+        {
+            let key = |fault: &&Fault| fault.key.rsplit('.').next() == Some(name);
+            assert!(faults.iter().filter(key).any(|fault| fault.valid.contains(&bounds)), "{name}: {bounds}");
+            compared += 1;
+        } else if line.is_empty() {
+            bounds = None;
+        }
+    }
+    assert_eq!(compared, 14);
+}
+
 fn names() -> Vec<String> {
     keys().iter().map(Key::to_string).collect()
 }
@@ -178,18 +209,18 @@ fn every_key_can_be_set_by_file_and_by_variable_and_the_variable_wins() {
 fn values_are_refused_with_what_would_be_valid() {
     const ROTATE: &str = "IUC_KEYS__ROTATE_AFTER";
     #[rustfmt::skip]
-    let cases: &[(&str, &[(&str, &str)], [&str; 4])] = &[
+    let cases: &[Case] = &[
         // Types.
         ("[keys]\nrotate_after = 15", &[],
             ["keys.rotate_after (environment: IUC_KEYS__ROTATE_AFTER)", "value:  15 | source: file FILE",
-             "it has no unit: write \"15s\"", "a duration from 1s to 3650d"]),
+             "it has no unit: write \"15s\"", "a duration from 1s to 36500d"]),
         ("", &[(ROTATE, "15")],
             ["keys.rotate_after", "value:  \"15\" | source: environment variable IUC_KEYS__ROTATE_AFTER",
              "it has no unit", "such as 250ms, 15d"]),
         ("", &[(ROTATE, "")],
             ["keys.rotate_after", "value:  \"\"", "it is empty", "a duration"]),
         ("", &[(ROTATE, "15 bananas")],
-            ["keys.rotate_after", "15 bananas", "unknown time unit", "1s to 3650d"]),
+            ["keys.rotate_after", "15 bananas", "unknown time unit", "1s to 36500d"]),
         ("[users]\npath = 5", &[],
             ["users.path", "value:  5", "write it in quotes", "an IAM path"]),
         ("dry_run = 'true'", &[],
