@@ -21,12 +21,11 @@ impl CronAlarm {
     pub(super) async fn start(schedule: &str) -> Result<Self, ConnectError> {
         let refused = |error: JobSchedulerError| ConnectError::Schedule {
             schedule: schedule.to_owned(),
-            reason: match error {
-                JobSchedulerError::ParseSchedule => {
-                    "wanted are six fields: second, minute, hour, day of month, month, day of week".to_owned()
-                }
+            reason: if matches!(error, JobSchedulerError::ParseSchedule) {
+                "wanted are six fields: second, minute, hour, day of month, month, day of week".to_owned()
+            } else {
                 // The scheduler's other errors are single words that say where it failed.
-                other => other.to_string(),
+                error.to_string()
             },
         };
         let ticks = Arc::new(Notify::new());

@@ -22,6 +22,7 @@ mod ssm;
 mod state;
 mod streams;
 mod sts;
+mod whole;
 
 use std::sync::Arc;
 
