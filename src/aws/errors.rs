@@ -258,7 +258,7 @@ fn words(call: &str, answer: &HttpResponse, meta: Option<&ErrorMetadata>, messag
         push_bounded(&mut words, part);
     }
     // Writing to a string cannot fail.
-    let _ = write!(words, " [HTTP {}", answer.status().as_u16());
+    let _ = write!(words, "{}[HTTP {}", if words.is_empty() { "" } else { " " }, answer.status().as_u16());
     if let Some(id) = answer.headers().request_id().or_else(|| meta.and_then(ErrorMetadata::request_id)) {
         words.push_str(", request id ");
         push_bounded(&mut words, id);

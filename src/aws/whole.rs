@@ -63,7 +63,7 @@ mod tests {
             assert!(is_whole(answer.as_bytes()) && is_whole(format!("{answer}\n").as_bytes()), "{answer}");
             for end in 1..answer.len() {
                 assert!(
-                    !is_whole(answer[..end].as_bytes()) || answer[..end].ends_with("</A>"),
+                    !is_whole(&answer.as_bytes()[..end]) || answer[..end].ends_with("</A>"),
                     "{}",
                     &answer[..end]
                 );
