@@ -76,10 +76,13 @@ async fn a_stored_secret_is_in_no_error() {
     }
 }
 
-/// The SDK's own error quotes the whole request here.
+/// The SDK's own error quotes the whole request of some protocols here.
 #[tokio::test]
 async fn a_request_that_cannot_be_made_is_not_quoted() {
     let aws = Aws::at(Some("not a url"), |_, _| unreachable!()).await;
+    let error = aws.ports.directory().delete_user(&name("hunter2")).await.unwrap_err();
+    silent_about_it(&error);
+    assert!(error.detail.contains("AWS_ENDPOINT_URL"), "{error}");
     silent_about_it(&aws.ports.vault().put(&parameter(), &Secret::new(SECRET)).await.unwrap_err());
     assert!(aws.seen().is_empty());
 }
