@@ -27,6 +27,10 @@ BOUNDARY = {
 }
 
 
+#: Something for a user to have that a removal must take away.
+INLINE_POLICY = json.dumps(BOUNDARY)
+
+
 def code_of(error):
     return error.response["Error"]["Code"]
 
