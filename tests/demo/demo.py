@@ -225,7 +225,8 @@ def main():
     seconds = os.environ.get("DEMO_SECONDS", "")
     if seconds and not (seconds.isdigit() and int(seconds)):
         sys.exit("DEMO_SECONDS must be a number of seconds")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, lambda *_: sys.exit(1))
     folder = pathlib.Path(tempfile.mkdtemp(prefix="iam-user-controller-demo-"))
     demo = None
     good = False

@@ -90,3 +90,20 @@ def test_throttling_lost_connections_and_server_errors_are_survived(world):
         world.delete(user)
     for user in users:
         eventually(lambda: account.assert_gone(user), 60, f"{user} is gone")
+
+
+def test_every_write_of_a_parameter_names_the_configured_kms_key(world):
+    account, user = world.account, world.name()
+    kms_key = account.kms.create_key()["KeyMetadata"]["Arn"]
+    proxy = world.proxy()
+    world.daemon(proxy, PARAMETERS__KMS_KEY_ID=kms_key, KEYS__ROTATE_AFTER="4s", KEYS__DELETE_AFTER="8s").start()
+    world.put(user)
+    first = eventually(lambda: account.current(user), 15, "the first key is published")
+    eventually(lambda: first[0] not in account.keys(user), 30, "it is rotated and expired")
+    eventually(lambda: first[0] not in str(account.document(user)), 10, "it leaves the document")
+    writes = proxy.since(matches=lambda call: call.action == "PutParameter")
+    assert len(writes) >= 3
+    for call in writes:
+        sent = call.parameters
+        assert (sent["KeyId"], sent["Type"], sent["Overwrite"]) == (kms_key, "SecureString", True)
+        assert "Tags" not in sent, "SSM refuses Tags with Overwrite"

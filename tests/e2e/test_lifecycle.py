@@ -69,6 +69,9 @@ def test_removal_takes_everything_that_is_on_the_user(world):
         UserName=user,
         SSHPublicKeyBody="ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQC7 nobody@nowhere",
     )
+    iam.upload_signing_certificate(
+        UserName=user, CertificateBody="-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----"
+    )
 
     world.delete(user)
     eventually(lambda: account.assert_gone(user), 20, "the user is removed with all that it had")
