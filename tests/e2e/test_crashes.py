@@ -55,12 +55,12 @@ class Create:
 class Rotate:
     """From an old key to a published successor beside it."""
 
-    settings = {"KEYS__ROTATE_AFTER": "3s", "KEYS__DELETE_AFTER": "1h"}
+    settings = {"KEYS__ROTATE_AFTER": "5s", "KEYS__DELETE_AFTER": "1h"}
 
     def prepare(self, world, user):
         self.first = owned_user(world, user)
         world.put(user)
-        time.sleep(3)
+        time.sleep(5)
 
     def trigger(self, world, user):
         pass

@@ -96,5 +96,5 @@ def test_of_two_names_that_differ_only_in_case_one_is_served(world):
     # With the served twin's row, its user goes; the other twin then gets one.
     world.delete(other)
     eventually(lambda: account.user(other) is None, 20, "the served twin is gone")
-    eventually(lambda: world.settled(late), 30, "the other twin is served")
+    eventually(lambda: world.settled(late), 60, "the other twin is served")
     assert account.current(late) != key
