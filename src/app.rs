@@ -122,6 +122,7 @@ pub async fn run<P: Ports>(
     };
     tokio::pin!(served, work);
     tokio::select! {
+        biased;
         result = &mut work => {
             served.await?;
             result
@@ -180,6 +181,7 @@ async fn work<P: Ports>(
     shutdown: &CancellationToken,
 ) -> Result<Option<SweepReport>, AppError> {
     let started = tokio::select! {
+        biased;
         () = shutdown.cancelled() => return Ok(None),
         started = start(&ports, &settings) => started?,
     };
@@ -208,6 +210,7 @@ async fn follow_lease<P: Ports>(
         beat.beat(common.ports.clock().monotonic());
         common.status.progress().clock_trusted = AwsTime::of(common.ports.clock()).trusted;
         let watch = tokio::select! {
+            biased;
             () = shutdown.cancelled() => return Ok(None),
             watch = watcher.look() => watch,
         };
@@ -238,6 +241,7 @@ async fn follow_lease<P: Ports>(
             Err(error) => tracing::warn!(%error, "the lease could not be read; trying again"),
         }
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => return Ok(None),
             () = time::sleep(watcher.pause()) => {}
         }

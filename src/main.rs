@@ -81,6 +81,7 @@ fn stop_on_signals() -> std::io::Result<CancellationToken> {
     tokio::spawn(async move {
         loop {
             tokio::select! {
+                biased;
                 _ = term.recv() => {}
                 _ = int.recv() => {}
             }

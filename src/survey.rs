@@ -217,6 +217,7 @@ pub(crate) async fn observe_forever<P: Ports>(common: &Common<P>, shutdown: &Can
         Surveyor { ports: &common.ports, settings: &common.settings, own_user: common.own_user.clone() };
     while !shutdown.is_cancelled() {
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => return,
             survey = surveyor.everybody() => match survey {
                 Ok(survey) => show(common, &survey),
@@ -228,6 +229,7 @@ pub(crate) async fn observe_forever<P: Ports>(common: &Common<P>, shutdown: &Can
         loop {
             beat.beat(common.ports.clock().monotonic());
             tokio::select! {
+                biased;
                 () = shutdown.cancelled() => return,
                 () = &mut alarm => break,
                 () = time::sleep(std::time::Duration::from_secs(10)) => {}

@@ -73,6 +73,7 @@ pub(super) async fn lead<P: Ports>(
         (!lease.clean).then(|| AwsTime::of(common.ports.clock()).now - common.settings.lease.ttl);
     let guard = lease.guard();
     let ended = tokio::select! {
+        biased;
         lost = lease.keep(|| {
             beat.beat(common.ports.clock().monotonic());
             common.status.progress().clock_trusted = AwsTime::of(common.ports.clock()).trusted;
@@ -100,6 +101,7 @@ async fn work<P: Ports>(
 ) -> Ended {
     let ports = &common.ports;
     let records = tokio::select! {
+        biased;
         () = shutdown.cancelled() => return Ended::Done(None),
         records = super::insist(|| ports.state().load()) => records,
     };
@@ -118,6 +120,7 @@ async fn work<P: Ports>(
         let open =
             Feed::open(ports.clone(), settings, &records, token, metrics, view, change_sender, gap_sender);
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => return Ended::Done(None),
             feed = open => match feed {
                 Ok(feed) => Some(feed),
@@ -162,6 +165,7 @@ async fn work<P: Ports>(
     parts.spawn(async { Part::Sweeps(sweeps.run().await) });
 
     let ended = tokio::select! {
+        biased;
         () = shutdown.cancelled() => Ended::Done(None),
         ended = first_end(&mut parts) => ended,
     };

@@ -95,6 +95,7 @@ impl<P: Ports> Sweeps<P> {
         loop {
             self.beat.beat(ports.clock().monotonic());
             tokio::select! {
+                biased;
                 () = &mut alarm => return,
                 () = &mut retry, if failures > 0 => return,
                 Some(_) = self.gaps.recv() => {

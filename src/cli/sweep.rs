@@ -51,6 +51,7 @@ async fn sweep<P: Ports>(
     shutdown: CancellationToken,
 ) -> Result<SweepReport, String> {
     let asked = tokio::select! {
+        biased;
         () = shutdown.cancelled() => return Err("stopped".to_owned()),
         asked = ask_leader(&ports, &settings, CommandKind::Sweep, holder.clone(), PATIENCE) => asked,
     };

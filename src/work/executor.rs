@@ -165,6 +165,7 @@ impl<P: Ports> Executor<P> {
             let finished: OptionFuture<_> =
                 (!self.running.is_empty()).then(|| self.running.join_next_with_id()).into();
             tokio::select! {
+                biased;
                 () = stop.cancelled(), if !self.stopping => self.stopping = true,
                 Some(Some(result)) = finished => self.finish(result),
                 Some(change) = changes.recv(), if !self.stopping => self.take_change(change),
