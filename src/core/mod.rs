@@ -1,5 +1,6 @@
 //! Decisions. No async, no SDK, no clock, no randomness: nothing here can fail for outside reasons.
 
+pub mod brake;
 pub mod document;
 mod facts;
 pub mod memory;
