@@ -184,9 +184,10 @@ impl Brake {
 
     /// Asks to delete a user. Ask as often as you like: a user is counted once.
     ///
-    /// `owned_users` is how many owned users there are at present, this one included; `None` before
-    /// the first sweep, when nobody can say what a percentage of them is. Where sweeps delete users
-    /// that are not owned (`orphans.scope = "account"`), those count in, too.
+    /// `owned_users` is how many owned users exist at present, those included whose deletion was
+    /// granted and is not done: the count of the last sweep, less the deletions done since. `None`
+    /// before the first sweep, when nobody can say what a percentage of them is. Where sweeps delete
+    /// users that are not owned (`orphans.scope = "account"`), those count in, too.
     pub fn ask(
         &mut self,
         name: &UserName,
@@ -385,7 +386,9 @@ impl Brake {
         let orphans_held = self.table_empty.is_some();
         let in_question = self.cases.undecided(orphans_held) + self.cases.count(Standing::Cleared);
         let total = self.spent.count() + u64::try_from(in_question).unwrap_or(u64::MAX);
-        if self.spent.exceeded_by(total, owned_users, settings) {
+        // Those on their way out are among the owned still, and among the spent already.
+        let going = u32::try_from(self.cases.count(Standing::Granted)).unwrap_or(u32::MAX);
+        if self.spent.exceeded_by(total, owned_users.saturating_sub(going), settings) {
             self.over_budget = Some(now);
             self.cases.take_back(|case| case.standing == Standing::Cleared);
             return;

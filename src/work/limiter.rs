@@ -215,7 +215,13 @@ mod tests {
         assert_eq!(limiter.rate(), 5.0, "an answer to a call from before says nothing");
         limiter.throttled(seconds(1.3), None);
         assert_eq!(limiter.rate(), 2.5, "one round trip later it counts");
-        (2..20).for_each(|i| limiter.throttled(seconds(f64::from(i) * 2.0), None));
+        (0..10).for_each(|_| _ = limiter.acquire(seconds(2.0)));
+        limiter.throttled(seconds(3.0), None);
+        let (before, last) = (limiter.rate(), limiter.granted_until.as_secs_f64());
+        assert!(last > 5.0, "calls are granted ahead");
+        limiter.throttled(seconds(last + 0.9), None);
+        assert_eq!(limiter.rate(), before, "those went at the old rate, too");
+        (4..20).for_each(|i| limiter.throttled(seconds(f64::from(i) * 20.0), None));
         assert_eq!(limiter.rate(), 1.0, "never below the minimum");
     }
 

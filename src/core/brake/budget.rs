@@ -33,9 +33,9 @@ impl Spent {
         self.0.values().copied().map(u64::from).sum()
     }
 
-    /// Whether so many deletions, those granted included, are too many.
-    pub(super) fn exceeded_by(&self, total: u64, owned_now: u32, settings: BrakeSettings) -> bool {
-        let users = u64::from(owned_now) + self.count();
+    /// Whether so many deletions, those granted included, are too many where so many users are left.
+    pub(super) fn exceeded_by(&self, total: u64, left: u32, settings: BrakeSettings) -> bool {
+        let users = u64::from(left) + self.count();
         let too_many = total > u64::from(settings.max_count);
         let too_large_a_part = total.saturating_mul(100) > users.saturating_mul(settings.max_percent.into());
         too_many && too_large_a_part
