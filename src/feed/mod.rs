@@ -45,9 +45,10 @@ mod view;
 mod writer;
 
 #[cfg(test)]
-//mod fake;
+mod fake;
 #[cfg(test)]
-//mod tests;
+mod tests;
+
 pub use gap::{Gap, GapCause};
 pub use metrics::FeedMetrics;
 pub use service::{Feed, FeedError, FeedSettings};
