@@ -327,14 +327,13 @@ impl<P: Ports> Feed<P> {
 
     /// Ends streams that were replaced and have nothing more to give.
     pub(super) fn tidy(&mut self, now: Duration) {
-        let wall = self.ports.clock().now();
         for follower in self.followers.iter_mut().filter(|follower| !follower.current) {
             let quiet =
                 now.saturating_sub(follower.last_record) > DRAINED_WHEN_QUIET && follower.graph.quiet();
             if quiet && !follower.read_out() {
                 let open: Vec<ShardId> = follower.lanes.keys().cloned().collect();
                 for id in &open {
-                    follower.graph.end(id, wall);
+                    follower.graph.end(id);
                 }
                 follower.dirty.extend(open);
             }

@@ -44,6 +44,11 @@ mod ticket;
 mod view;
 mod writer;
 
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
 pub use gap::{Gap, GapCause};
 pub use metrics::FeedMetrics;
 pub use service::{Feed, FeedError, FeedSettings};

@@ -128,7 +128,7 @@ impl<P: Ports> Feed<P> {
         }
         // The records of the last page come before the end.
         if batch.next.is_none() {
-            follower.graph.end(id, wall);
+            follower.graph.end(id);
             lane.ask_due = now;
         }
         let ending = follower.graph.shard(id).is_some_and(|shard| shard.closed());
@@ -212,7 +212,7 @@ impl<P: Ports> Feed<P> {
         let follower = &mut self.followers[index];
         let finding = match verdict {
             Verdict::Again => return None,
-            Verdict::Withdraw(cause) => follower.graph.withdraw(id, *cause),
+            Verdict::Withdraw(cause) => follower.graph.withdraw(id, *cause, wall),
             Verdict::Lose => follower.graph.lose(id, wall),
         };
         follower.dirty.insert(id.clone());

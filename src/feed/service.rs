@@ -466,7 +466,7 @@ fn state_of(follower: &Follower, id: &ShardId, shard: &Shard) -> ShardState {
 fn lag_of(shard: &Shard, lane: &Lane, polled: bool, now: Duration) -> ShardLag {
     ShardLag {
         oldest_unsettled: shard.mark().oldest(),
-        unread_since: (!shard.caught_up()).then(|| shard.known_read_through()),
+        unread_since: (!shard.caught_up()).then(|| shard.read_through()),
         last_success: polled.then(|| (now.saturating_sub(lane.fine_until), lane.failures > 0)),
     }
 }

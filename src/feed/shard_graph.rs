@@ -52,8 +52,7 @@ pub(super) struct Shard {
     /// The checkpoint that it was resumed from, until the first record after it is seen.
     resumed: Option<SequenceNumber>,
     empty_pages: u32,
-    last_created: Option<Timestamp>,
-    /// Everything created before this was read; for a shard never read, since when it is known.
+    /// Everything created before this was read, or told as missing.
     read_through: Timestamp,
     saved: Option<ShardCheckpoint>,
 }
@@ -107,13 +106,35 @@ impl ShardGraph {
             }
             return;
         }
-        // The records of a child follow on those of its parent. If that ended long ago, some may be
-        // older than what the stream still keeps.
+        // The records of a child follow on those of its parent, so they are no older than what was
+        // last read of that; if that is long ago, some may be older than what the stream still keeps.
         let parent = description.parent.as_ref().and_then(|parent| self.shards.get(parent));
-        let known_since =
-            parent.filter(|parent| parent.ended()).map_or(now, |parent| parent.through().min(now));
+        let known_since = parent.map_or(now, |parent| parent.read_through.min(now));
         self.shards.insert(id.clone(), Shard::new(description, known_since));
         self.join_parent(id);
+        self.join_children(id, known_since);
+    }
+
+    /// Links a new shard with children that were seen before it, and tells them since when they
+    /// may have records.
+    fn join_children(&mut self, id: &ShardId, known_since: Timestamp) {
+        let is_child = |shard: &Shard| shard.parent.as_ref() == Some(id);
+        let children: Vec<ShardId> =
+            self.shards.iter().filter(|(_, shard)| is_child(shard)).map(|(child, _)| child.clone()).collect();
+        for child in &children {
+            self.join_parent(child);
+        }
+        let mut unread = children;
+        while let Some(at) = unread.pop() {
+            let Some(shard) = self.shards.get_mut(&at).filter(|shard| shard.progress == Progress::Unread)
+            else {
+                continue;
+            };
+            if known_since < shard.read_through {
+                shard.read_through = known_since;
+                unread.extend(shard.children.iter().cloned());
+            }
+        }
     }
 
     /// Links a shard with its parent. A shard that would become its own ancestor has none: no
@@ -211,7 +232,7 @@ impl ShardGraph {
                     self.stream, first.sequence
                 ),
             };
-            shard.withdraw();
+            shard.withdraw(now);
             return Some(PageRead::Refused(finding));
         }
         let stale =
@@ -227,31 +248,32 @@ impl ShardGraph {
         if shard.progress == Progress::Unread {
             shard.progress = Progress::Reading;
         }
+        if stale {
+            shard.read_through = now;
+        }
         let mut first_ordinal = None;
         for record in records {
             let ordinal = shard.mark.read(record.sequence.clone(), record.created);
             first_ordinal.get_or_insert(ordinal);
-            shard.last_created = Some(record.created);
-            shard.read_through = shard.read_through.max(record.created);
+            shard.read_through = record.created;
         }
         shard.empty_pages = if records.is_empty() { shard.empty_pages.saturating_add(1) } else { 0 };
-        if stale || shard.caught_up() {
+        if shard.caught_up() {
             shard.read_through = now;
         }
         Some(PageRead::Taken { first_ordinal: first_ordinal.unwrap_or_default(), missing })
     }
 
     /// The shard was read to its end.
-    pub(super) fn end(&mut self, id: &ShardId, now: Timestamp) {
+    pub(super) fn end(&mut self, id: &ShardId) {
         if let Some(shard) = self.shards.get_mut(id).filter(|shard| !shard.ended()) {
             shard.progress = Progress::Ended;
             shard.closed = true;
-            shard.read_through = now;
         }
     }
 
     /// The shard's position is gone, or was never in it: it is read again from its beginning.
-    pub(super) fn withdraw(&mut self, id: &ShardId, cause: GapCause) -> Option<Finding> {
+    pub(super) fn withdraw(&mut self, id: &ShardId, cause: GapCause, now: Timestamp) -> Option<Finding> {
         let shard = self.shards.get_mut(id)?;
         let detail = match shard.mark.position() {
             Position::After(sequence) => {
@@ -262,7 +284,7 @@ impl ShardGraph {
             }
         };
         let finding = Finding { cause, from: Some(shard.through()), detail };
-        shard.withdraw();
+        shard.withdraw(now);
         Some(finding)
     }
 
@@ -415,7 +437,6 @@ impl Shard {
             mark: LowWater::new(None),
             resumed: None,
             empty_pages: 0,
-            last_created: None,
             read_through: known_since,
             saved: None,
         }
@@ -439,14 +460,14 @@ impl Shard {
             mark: LowWater::new(saved.sequence.clone()),
             resumed: saved.sequence.clone(),
             empty_pages: 0,
-            last_created: None,
             read_through: saved.through,
             saved: Some(saved),
         }
     }
 
-    fn withdraw(&mut self) {
+    fn withdraw(&mut self, now: Timestamp) {
         self.mark.withdraw();
+        self.read_through = now;
         self.resumed = None;
         self.empty_pages = 0;
     }
@@ -468,12 +489,12 @@ impl Shard {
 
     /// Until when everything was handled.
     pub(super) fn through(&self) -> Timestamp {
-        self.mark.oldest().unwrap_or_else(|| self.known_read_through())
+        self.mark.oldest().unwrap_or(self.read_through)
     }
 
-    /// Until when everything was read.
-    pub(super) fn known_read_through(&self) -> Timestamp {
-        if self.caught_up() { self.read_through } else { self.last_created.unwrap_or(self.read_through) }
+    /// Until when everything was read, or told as missing.
+    pub(super) fn read_through(&self) -> Timestamp {
+        self.read_through
     }
 
     pub(super) fn progress(&self) -> Progress {
