@@ -111,6 +111,11 @@ impl Memory {
         self.mint_failure = Some(reason);
     }
 
+    /// Notes that CreateUser was told that the name is taken.
+    pub fn name_taken(&mut self, now: Timestamp) {
+        self.name_taken_since.get_or_insert(now);
+    }
+
     /// Takes in what a look has seen: what was in hand and is published now, is no longer in hand; a
     /// user with another id has another life.
     pub fn take_in(&mut self, observed: &Observed, sweep: u64) {

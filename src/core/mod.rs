@@ -3,6 +3,8 @@
 pub mod document;
 mod facts;
 pub mod memory;
+#[cfg(test)]
+mod model;
 pub mod observed;
 pub mod parameter_name;
 pub mod plan;
