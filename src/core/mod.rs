@@ -1,6 +1,8 @@
 //! Decisions. No async, no SDK, no clock, no randomness: nothing here can fail for outside reasons.
 
+pub mod census;
 pub mod document;
+mod effect;
 mod facts;
 pub mod memory;
 #[cfg(test)]

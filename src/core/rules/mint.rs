@@ -6,6 +6,8 @@ use super::super::memory::{MINT_FRESH, MINT_SLACK, MINT_WINDOW, Mint, PUBLISH_TI
 use super::super::plan::{Next, State};
 use super::super::rotation;
 use super::super::step::Step;
+use super::super::tags;
+use super::super::time::Timestamp;
 
 /// A key in hand that could not be proven or published is deleted, so that no second mint begins
 /// while one is unpublished.
@@ -88,11 +90,12 @@ pub(in super::super) fn lost_mint(facts: &Facts<'_>) -> Option<(Next, String)> {
     }
 }
 
-/// Whether the mint that was opened then has published its key.
-fn published_since(facts: &Facts<'_>, opened: super::super::time::Timestamp) -> bool {
-    facts.current.is_some_and(|current| {
-        current.created + MINT_SLACK >= opened && current.created <= opened + MINT_WINDOW
-    })
+/// Whether the mint that was opened then has published its key. The call that closes a mint also
+/// tags its key, so a key with a tag is of an earlier one.
+fn published_since(facts: &Facts<'_>, opened: Timestamp) -> bool {
+    let (Some(user), Some(current)) = (facts.user(), facts.current) else { return false };
+    let of_its_age = current.created + MINT_SLACK >= opened && current.created <= opened + MINT_WINDOW;
+    of_its_age && tags::key_tag(&user.tags, &current.id).is_none()
 }
 
 fn needed(facts: &Facts<'_>) -> Option<Need> {
