@@ -3,7 +3,7 @@
 
 use super::super::document::KeyDocument;
 use super::super::memory::{MINT_FRESH, MINT_SLACK, MINT_WINDOW, Mint};
-use super::super::observed::{Observed, Stored, Tags};
+use super::super::observed::{Key, Observed, Stored, Tags};
 use super::super::plan::{Desired, Evidence, Next, Plan, State};
 use super::super::policy::ForeignKeys;
 use super::super::step::Step;
@@ -132,9 +132,11 @@ fn expired(world: &World, created: Timestamp, id: &AccessKeyId) -> Verdict {
             *modified
         }
         _ => {
-            let others = world.keys.iter().filter(|key| key.id != *id);
-            let youngest = others.map(|key| key.created).max();
-            let youngest = youngest.ok_or("the last key is kept")?;
+            let user = world.user.as_ref().ok_or("there is a user")?;
+            let pending = world.stored.document().and_then(KeyDocument::pending_id);
+            let known = |key: &&Key| tags::key_tag(&user.tags, &key.id).is_some() || pending == Some(&key.id);
+            let others = world.keys.iter().filter(known).filter(|key| key.id != *id);
+            let youngest = others.map(|key| key.created).max().ok_or("the last key is kept")?;
             demand(youngest >= created, "the youngest key is kept")?;
             youngest
         }

@@ -300,6 +300,9 @@ pub(super) fn strangers(mut visit: impl FnMut(World)) {
                     for (adopt, orphan, condemned, kept, clock, settled, taken) in flags(who) {
                         let mut world = household.clone();
                         who.set(&mut world);
+                        if who != Who::Owned {
+                            world.minted.clear();
+                        }
                         world.desired = row.clone();
                         world.memory.revoke_before = record;
                         world.policy.adopt = adopt;

@@ -57,6 +57,15 @@ pub(super) struct Stale {
     pub(super) keys: bool,
 }
 
+/// What the process takes IAM to hold after its own last change, which reads may not show yet.
+#[derive(Clone, Debug)]
+struct Believed {
+    observed: Observed,
+    until: Timestamp,
+    /// Whether the read that it began with was settled.
+    settled: bool,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct World {
     pub(super) name: UserName,
@@ -81,6 +90,9 @@ pub(super) struct World {
     /// Whether the brake grants deletions.
     pub(super) brake_open: bool,
     pub(super) stale: Stale,
+    believed: Option<Believed>,
+    /// Whether a reader has found a key that works, and nothing was removed since.
+    was_published: bool,
     past: Vec<(Timestamp, Option<User>, Vec<Key>)>,
     late: Vec<(Timestamp, Step)>,
     serial: u64,
@@ -149,6 +161,8 @@ impl World {
             asked_under: BTreeSet::new(),
             brake_open: true,
             stale: Stale::default(),
+            believed: None,
+            was_published: false,
             past: Vec::new(),
             late: Vec::new(),
             serial: 100,
@@ -219,7 +233,8 @@ impl World {
     /// A look: what IAM and SSM answer now.
     fn observe(&self) -> Observed {
         let then = self.now - SETTLE;
-        let old = self.past.iter().rev().find(|(time, ..)| *time <= then);
+        // Each entry is what was there before the change of that time.
+        let old = self.past.iter().find(|(time, ..)| *time > then);
         let (mut user, mut keys) = (self.user.clone(), self.keys.clone());
         if let Some((_, old_user, old_keys)) = old {
             if self.stale.user {
@@ -235,6 +250,17 @@ impl World {
         Observed { user, keys, stored: self.stored.clone(), leftovers: self.listed.clone() }
     }
 
+    fn believed(&self) -> Option<&Believed> {
+        self.believed.as_ref().filter(|believed| self.now < believed.until)
+    }
+
+    fn reads_settled(&self) -> bool {
+        match self.believed() {
+            Some(believed) => believed.settled,
+            None => self.memory.unsettled_until(self.now).is_none(),
+        }
+    }
+
     fn view<'a>(&'a self, observed: &'a Observed) -> View<'a> {
         View {
             name: &self.name,
@@ -244,7 +270,7 @@ impl World {
             policy: &self.policy,
             now: self.now,
             clock_trusted: self.clock_trusted,
-            reads_settled: self.memory.unsettled_until(self.now).is_none(),
+            reads_settled: self.reads_settled(),
             sweep: self.sweep,
             own_user: self.own_user.as_ref(),
         }
@@ -253,7 +279,10 @@ impl World {
     /// One look, and the plan that follows from it.
     pub(super) fn look(&mut self) -> (Observed, Plan) {
         self.arrive();
-        let observed = self.observe();
+        let observed = match self.believed() {
+            Some(Believed { observed, .. }) => Observed { stored: self.stored.clone(), ..observed.clone() },
+            None => self.observe(),
+        };
         self.memory.take_in(&observed, self.sweep);
         let plan = plan(&self.view(&observed));
         self.trace.push(plan.rule);
@@ -268,7 +297,8 @@ impl World {
         for _ in 0..limit {
             let (observed, plan) = self.look();
             invariants::before(self, &observed, &plan)?;
-            let published = invariants::published(self);
+            invariants::still_published(self, self.was_published)?;
+            self.was_published = invariants::published(self);
             match &plan.next {
                 Next::WaitUntil(until, _) => {
                     if *until <= self.now {
@@ -303,13 +333,13 @@ impl World {
                     return Ok(plan);
                 }
                 next => {
-                    self.act(&next.clone());
+                    self.act(&next.clone(), observed);
                     if matches!(next, Next::AskToDelete(..)) && !self.brake_open {
                         return Ok(plan);
                     }
                 }
             }
-            invariants::still_published(self, published)?;
+            invariants::still_published(self, self.was_published)?;
         }
         Err(format!("not at rest after {limit} looks"))
     }
@@ -337,10 +367,10 @@ impl World {
         }
     }
 
-    fn act(&mut self, next: &Next) {
+    fn act(&mut self, next: &Next, observed: Observed) {
         let listed = self.listed.take();
         match next {
-            Next::Do(step) => self.apply(step),
+            Next::Do(step) => self.apply(step, observed),
             Next::Prove => {
                 if self.refuse_proofs > 0 {
                     self.refuse_proofs -= 1;
@@ -359,16 +389,15 @@ impl World {
         }
     }
 
-    fn apply(&mut self, step: &Step) {
+    fn apply(&mut self, step: &Step, mut observed: Observed) {
         self.remember_past();
         self.changes += 1;
         let fault = self.fault.filter(|(n, _)| *n == self.changes).map(|(_, fault)| fault);
         self.now = self.now + CALL;
-        let before = (*step == Step::CreateKey).then(|| self.keys.len());
         if let (Step::CreateKey, Mint::Opened { at, .. }) = (step, &self.memory.mint) {
             self.asked_under.insert(*at);
         }
-        let answer = match fault {
+        let done = match fault {
             None => self.effect(step),
             Some(Fault::CrashAfter | Fault::LostReply) => {
                 self.effect(step);
@@ -382,13 +411,19 @@ impl World {
         };
         if fault.is_some_and(Fault::crashes) {
             self.crash();
-            return;
-        }
-        self.memory.last_change = Some(self.now);
-        if fault.is_some() {
+        } else if fault.is_some() {
             self.unanswered(step);
+        } else if done {
+            let settled = self.reads_settled();
+            self.answered(step, &mut observed);
+            self.memory.last_change = Some(self.now);
+            self.believed = Some(Believed { observed, until: self.now + SETTLE, settled });
         } else {
-            self.answered(step, answer, before);
+            self.believed = None;
+            if matches!(step, Step::CreateUser { .. }) {
+                self.memory.name_taken(self.now);
+                self.now = self.now + Duration::from_secs(2);
+            }
         }
     }
 
@@ -396,6 +431,7 @@ impl World {
     fn crash(&mut self) {
         let before = std::mem::take(&mut self.memory);
         self.listed = None;
+        self.believed = None;
         self.memory.last_change = Some(self.now);
         // The granted deletion and the REMOVE record are kept elsewhere until they are settled.
         self.memory.condemned = before.condemned;
@@ -407,6 +443,8 @@ impl World {
     }
 
     fn unanswered(&mut self, step: &Step) {
+        self.believed = None;
+        self.memory.last_change = Some(self.now);
         match (step, &mut self.memory.mint) {
             (Step::CreateKey, Mint::Opened { sent, .. }) => *sent = true,
             (Step::Publish { minted: Some(_), .. }, Mint::InHand(hand)) => {
@@ -416,18 +454,16 @@ impl World {
         }
     }
 
-    /// What reconciling remembers of an answer; `done` is false when AWS refused.
-    fn answered(&mut self, step: &Step, done: bool, keys_before: Option<usize>) {
-        match step {
-            Step::CreateUser { .. } if !done => {
-                self.memory.name_taken(self.now);
+    /// What reconciling takes in of an answer.
+    fn answered(&mut self, step: &Step, observed: &mut Observed) {
+        match (step, &self.memory.mint) {
+            (Step::CreateUser { minting }, _) => {
+                observed.user.clone_from(&self.user);
+                self.memory.mint = Mint::Opened { at: *minting, sent: false };
             }
-            Step::CreateUser { minting: at } | Step::OpenMint { at } => {
-                self.memory.mint = Mint::Opened { at: *at, sent: false };
-            }
-            Step::CreateKey => {
-                let minted = keys_before.and_then(|before| self.keys.get(before));
-                if let (Mint::Opened { at, .. }, Some(key)) = (&self.memory.mint, minted) {
+            (Step::CreateKey, Mint::Opened { at, .. }) => {
+                if let Some(key) = self.keys.last() {
+                    observed.keys.push(key.clone());
                     self.memory.mint = Mint::InHand(Hand {
                         id: key.id.clone(),
                         secret: stored_key(&key.id).secret,
@@ -439,28 +475,7 @@ impl World {
                     });
                 }
             }
-            Step::DeleteKey { key } => {
-                self.memory.deleted.insert(key.clone());
-                if let Mint::InHand(hand) = &self.memory.mint
-                    && hand.id == *key
-                {
-                    self.memory.mint = Mint::Opened { at: hand.opened, sent: false };
-                    self.memory.mint_failed("it did not work".to_owned(), self.now);
-                }
-            }
-            Step::TagKeys { tags } if tags.contains_key(tags::MINTING) => self.memory.mint = Mint::Idle,
-            Step::DeleteUser { .. } => {
-                self.memory.condemned = None;
-                self.memory.mint = Mint::Idle;
-            }
-            Step::DeleteParameter => self.memory.remove_parameter = false,
-            Step::Adopt { .. }
-            | Step::RestoreBoundary { .. }
-            | Step::Publish { .. }
-            | Step::TagKeys { .. }
-            | Step::UntagKeys { .. }
-            | Step::DeactivateKey { .. }
-            | Step::Remove { .. } => {}
+            _ => observed.after(step, &mut self.memory, self.now),
         }
     }
 
