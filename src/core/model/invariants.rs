@@ -136,7 +136,8 @@ fn expired(world: &World, created: Timestamp, id: &AccessKeyId) -> Verdict {
             let pending = world.stored.document().and_then(KeyDocument::pending_id);
             let known = |key: &&Key| tags::key_tag(&user.tags, &key.id).is_some() || pending == Some(&key.id);
             let others = world.keys.iter().filter(known).filter(|key| key.id != *id);
-            let youngest = others.map(|key| key.created).max().ok_or("the last key is kept")?;
+            let youngest = others.filter(|key| key.active).map(|key| key.created);
+            let youngest = youngest.max().ok_or("the last working key is kept")?;
             demand(youngest >= created, "the youngest key is kept")?;
             youngest
         }

@@ -280,7 +280,11 @@ impl World {
     pub(super) fn look(&mut self) -> (Observed, Plan) {
         self.arrive();
         let observed = match self.believed() {
-            Some(Believed { observed, .. }) => Observed { stored: self.stored.clone(), ..observed.clone() },
+            Some(Believed { observed, .. }) => Observed {
+                stored: self.stored.clone(),
+                leftovers: self.listed.clone(),
+                ..observed.clone()
+            },
             None => self.observe(),
         };
         self.memory.take_in(&observed, self.sweep);
@@ -319,6 +323,10 @@ impl World {
                     }
                     if !self.clock_trusted {
                         self.clock_trusted = true;
+                        continue;
+                    }
+                    if let Some(soon) = due.filter(|due| due.since(self.now) <= SETTLE && !self.reads_settled()) {
+                        self.pass(soon);
                         continue;
                     }
                     let (_, again) = self.look();

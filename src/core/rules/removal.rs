@@ -9,7 +9,7 @@ use super::super::step::Step;
 /// Carries a granted deletion through, whatever the row does meanwhile. Keys are deactivated first,
 /// so that access ends with the first calls.
 pub(in super::super) fn teardown(facts: &Facts<'_>) -> Option<(Next, String)> {
-    let user = facts.user()?;
+    let user = facts.user().filter(|_| !facts.is_own_principal())?;
     if facts.view.memory.condemned.as_ref() != Some(&user.id) {
         return None;
     }
@@ -37,7 +37,7 @@ fn next_of_teardown(facts: &Facts<'_>, user: &User) -> Next {
 
 /// Asks the brake, when there is evidence that the user has to go.
 pub(in super::super) fn remove(facts: &Facts<'_>) -> Option<(Next, String)> {
-    let user = facts.user()?;
+    let user = facts.namesake().filter(|_| !facts.is_own_principal())?;
     let evidence = evidence(facts, user)?;
     if !facts.view.clock_trusted {
         return Some(clock_not_trusted(facts));
@@ -71,10 +71,10 @@ fn clock_not_trusted(facts: &Facts<'_>) -> (Next, String) {
 pub(in super::super) fn gone(facts: &Facts<'_>) -> Option<(Next, String)> {
     let memory = facts.view.memory;
     let removing = memory.remove_parameter || memory.revoke_before.is_some();
-    if facts.user().is_some() || facts.has_row() || !removing || facts.view.reads_settled {
+    if facts.namesake().is_some() || facts.has_row() || !removing {
         return None;
     }
-    let until = memory.unsettled_until(facts.view.now)?;
+    let until = facts.unsettled()?;
     Some((Next::WaitUntil(until, State::Deleting), "the user may not be visible yet".to_owned()))
 }
 
@@ -82,7 +82,7 @@ pub(in super::super) fn gone(facts: &Facts<'_>) -> Option<(Next, String)> {
 pub(in super::super) fn delete_parameter(facts: &Facts<'_>) -> Option<(Next, String)> {
     let memory = facts.view.memory;
     let removing = memory.remove_parameter || memory.revoke_before.is_some();
-    let left = facts.user().is_none() && !facts.has_row() && removing;
+    let left = facts.namesake().is_none() && !facts.has_row() && removing;
     if !left || facts.view.observed.stored == Stored::Missing {
         return None;
     }
@@ -95,8 +95,8 @@ pub(in super::super) fn absent(facts: &Facts<'_>) -> Option<(Next, String)> {
         return None;
     }
     let rest = |state, why: &str| Some((Next::Rest { state, due: None }, why.to_owned()));
-    match facts.user() {
-        Some(_) if facts.owned().is_some() => {
+    match facts.namesake() {
+        Some(_) if facts.owned().is_some() && !facts.is_own_principal() => {
             rest(Some(State::Deleting), "it has no row; sweeps decide whether it is an orphan")
         }
         Some(_) | None => rest(None, ""),
