@@ -538,7 +538,13 @@ impl World {
             }
             Step::DeleteKey { key } => self.keys.retain(|other| other.id != *key),
             Step::Remove { leftover } => self.leftovers.retain(|other| other != leftover),
-            Step::DeleteUser { .. } => self.user = None,
+            // IAM acts on the name, and refuses while anything is left.
+            Step::DeleteUser { .. } => {
+                if !self.keys.is_empty() || !self.leftovers.is_empty() {
+                    return false;
+                }
+                self.user = None;
+            }
             Step::DeleteParameter => self.stored = Stored::Missing,
         }
         true

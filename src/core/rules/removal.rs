@@ -16,6 +16,9 @@ pub(in super::super) fn teardown(facts: &Facts<'_>) -> Option<(Next, String)> {
     if !facts.view.clock_trusted {
         return Some(clock_not_trusted(facts));
     }
+    if let Some(unsettled) = may_be_another(facts) {
+        return Some(unsettled);
+    }
     Some((next_of_teardown(facts, user), "its deletion was granted".to_owned()))
 }
 
@@ -42,6 +45,9 @@ pub(in super::super) fn remove(facts: &Facts<'_>) -> Option<(Next, String)> {
     if !facts.view.clock_trusted {
         return Some(clock_not_trusted(facts));
     }
+    if let Some(unsettled) = may_be_another(facts) {
+        return Some(unsettled);
+    }
     let why = match evidence {
         Evidence::RemoveRecord(at) => format!("its row was removed at {at}"),
         Evidence::Orphan => "it has no row".to_owned(),
@@ -60,6 +66,13 @@ fn evidence(facts: &Facts<'_>, user: &User) -> Option<Evidence> {
         }
     }
     (!facts.has_row() && memory.orphan.as_ref() == Some(&user.id)).then_some(Evidence::Orphan)
+}
+
+/// A late read may show the user that was removed, with the keys of the one that was created after
+/// it: IAM acts on names.
+fn may_be_another(facts: &Facts<'_>) -> Option<(Next, String)> {
+    let why = "the user that is to be deleted may already be another one".to_owned();
+    facts.unsettled().map(|until| (Next::WaitUntil(until, State::Deleting), why))
 }
 
 fn clock_not_trusted(facts: &Facts<'_>) -> (Next, String) {
