@@ -1,4 +1,4 @@
-//! Every call of the interesting runs is broken in every way, once and then twice, with fresh reads
+//! Every call of the interesting runs is broken in every way, one at a time, with fresh reads
 //! and with reads as late as they may be.
 
 use super::super::plan::{Next, State};
@@ -52,6 +52,6 @@ fn every_call_may_fail_in_every_way() {
             }
         }
     }
-    println!("{runs} runs with a fault");
+    eprintln!("{runs} runs with a fault");
     assert!(report.is_empty(), "{} broken\n{}", report.len(), report.join("\n"));
 }

@@ -25,14 +25,15 @@ impl Walk {
         if let Err(what) = outcome {
             let rule = world.trace.last().copied().unwrap_or("none");
             let example = self.broken.entry(format!("{rule}: {}", what.split(':').next().unwrap_or("")));
-            let (count, _) = example
-                .or_insert_with(|| (0, format!("{what}\n  trace {:?}\n  from {}", world.trace, brief(&start))));
+            let (count, _) = example.or_insert_with(|| {
+                (0, format!("{what}\n  trace {:?}\n  from {}", world.trace, brief(&start)))
+            });
             *count += 1;
         }
     }
 
     fn report(&self, what: &str) -> String {
-        println!("{what}: {} states, at most {} looks to rest", self.states, self.longest);
+        eprintln!("{what}: {} states, at most {} looks to rest", self.states, self.longest);
         self.broken.values().map(|(count, example)| format!("\n{count} times, first: {example}\n")).collect()
     }
 }
@@ -48,7 +49,7 @@ fn brief(world: &World) -> String {
 /// Comes to rest, and for some starts lives on: through later sweeps, and through later due dates.
 fn live(world: &mut World, number: usize) -> Result<(), String> {
     let mut plan = world.settle()?;
-    if number % 16 != 0 {
+    if !number.is_multiple_of(16) {
         return Ok(());
     }
     for _ in 0..3 {
@@ -79,7 +80,7 @@ fn every_state_comes_to_rest_and_nothing_breaks() {
     });
     let fired: BTreeSet<&str> = lives.fired.union(&strangers.fired).copied().collect();
     let dead: Vec<&str> = rules().filter(|rule| !fired.contains(rule)).collect();
-    println!("rules that never decided: {dead:?}");
+    eprintln!("rules that never decided: {dead:?}");
     let report = format!("{}{}", strangers.report("strangers"), lives.report("lives"));
     assert!(report.is_empty(), "{report}");
     assert!(dead.is_empty(), "rules that never decide: {dead:?}");

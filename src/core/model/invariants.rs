@@ -39,9 +39,8 @@ fn change(world: &World, step: &Step) -> Verdict {
         Step::Publish { document, minted } => publish(world, document, minted.as_ref()),
         Step::TagKeys { tags: written } => tag_keys(world, written),
         Step::UntagKeys { tags: names } => {
-            let living = |name: &String| {
-                world.keys.iter().any(|key| key.id.as_str().eq_ignore_ascii_case(name))
-            };
+            let living =
+                |name: &String| world.keys.iter().any(|key| key.id.as_str().eq_ignore_ascii_case(name));
             demand(!names.iter().any(living), "only tags of dead keys are removed")
         }
         Step::DeleteUser { user } => {
@@ -68,7 +67,8 @@ fn ownership(world: &World, step: &Step) -> Verdict {
     if world.memory.condemned.as_ref() == Some(&user.id) {
         return Ok(());
     }
-    if matches!(step, Step::DeleteParameter) || (matches!(step, Step::CreateUser { .. }) && world.stale.user) {
+    if matches!(step, Step::DeleteParameter) || (matches!(step, Step::CreateUser { .. }) && world.stale.user)
+    {
         return Ok(());
     }
     demand(user.name == world.name, "a user of another spelling is left alone")?;
@@ -184,12 +184,7 @@ fn tag_keys(world: &World, written: &Tags) -> Verdict {
     Ok(())
 }
 
-fn ask_to_delete(
-    world: &World,
-    observed: &Observed,
-    id: &UserId,
-    evidence: Evidence,
-) -> Verdict {
+fn ask_to_delete(world: &World, observed: &Observed, id: &UserId, evidence: Evidence) -> Verdict {
     let user = observed.user.as_ref().filter(|user| user.id == *id).ok_or("it was seen")?;
     demand(world.clock_trusted, "nobody is deleted while the clock is off")?;
     demand(world.own_user.as_ref() != Some(id), "the controller's own user is left alone")?;
@@ -271,6 +266,9 @@ fn blocked(world: &World) -> bool {
     };
     let foreign = world.keys.iter().any(|key| unknown(&key.id) && !world.minted.contains(&key.id));
     let deactivated = world.current().is_some_and(|key| !key.active);
-    deactivated || world.stored == Stored::NotSecure || world.keys.len() >= 2 && !published(world) || foreign
+    deactivated
+        || world.stored == Stored::NotSecure
+        || world.keys.len() >= 2 && !published(world)
+        || foreign
         || world.keys.len() >= 2 && world.current().is_some_and(|key| compromised(world, &key.id))
 }

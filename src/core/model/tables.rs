@@ -66,6 +66,7 @@ fn rotating(current: &str, published: &str, pending: Option<&str>) -> World {
 }
 
 #[test]
+#[rustfmt::skip] // The columns are the point.
 fn rotation_and_expiry() {
     let check = |current, published, pending, expected| {
         assert_eq!(next(rotating(current, published, pending)), expected, "{current} {published} {pending:?}");
@@ -101,13 +102,27 @@ fn a_published_key_that_is_gone_or_off() {
     };
     check(|world| world.keys.clear(), MINT);
     check(|world| world.stored = Stored::Missing, MINT);
-    check(|world| world.stored = Stored::Unreadable { reason: "not JSON".to_owned(), modified: at(-9) }, MINT);
+    check(
+        |world| world.stored = Stored::Unreadable { reason: "not JSON".to_owned(), modified: at(-9) },
+        MINT,
+    );
     check(|world| world.stored = Stored::NotSecure, Blocked);
     // A person did that.
     check(|world| world.keys[0].active = false, Blocked);
     // Published two seconds ago: not listed yet, perhaps.
-    check(|world| { world.keys.clear(); world.publish(Some(1), None, age("2s")) }, Waits(8));
-    check(|world| { world.memory.compromised.insert(key_id(1)); }, MINT);
+    check(
+        |world| {
+            world.keys.clear();
+            world.publish(Some(1), None, age("2s"))
+        },
+        Waits(8),
+    );
+    check(
+        |world| {
+            world.memory.compromised.insert(key_id(1));
+        },
+        MINT,
+    );
     // A document that names a key twice, or a dead one, is mended.
     check(|world| world.publish(Some(1), Some(1), DAY), Done::Step("forget_key"));
     check(|world| world.publish(Some(1), Some(9), DAY), Done::Step("forget_key"));
@@ -156,7 +171,11 @@ fn names_that_are_not_ours_to_serve() {
     assert_eq!(next(spelled.clone()), Conflict);
     spelled.desired = Desired::Absent;
     spelled.memory.revoke_before = Some(at(0));
-    assert_eq!(next(spelled), Done::Step("delete_parameter"), "the user of the other row stays, and its parameter");
+    assert_eq!(
+        next(spelled),
+        Done::Step("delete_parameter"),
+        "the user of the other row stays, and its parameter"
+    );
 
     let mut twin = World::settled(2 * DAY);
     twin.desired = Desired::Shadowed { by: UserName::parse("Mail").unwrap() };
@@ -173,6 +192,7 @@ fn names_that_are_not_ours_to_serve() {
 }
 
 #[test]
+#[rustfmt::skip] // The columns are the point.
 fn removal_needs_evidence() {
     use Desired::{Absent, Present};
     let created = World::with_user().user.unwrap().created;
@@ -222,6 +242,7 @@ fn interrupted(opened: &str, keys: &[&str]) -> World {
 }
 
 #[test]
+#[rustfmt::skip] // The columns are the point.
 fn a_mint_that_lost_its_secret() {
     let check = |opened, keys: &[&str], expected| {
         assert_eq!(next(interrupted(opened, keys)), expected, "{opened} {keys:?}");
@@ -261,6 +282,7 @@ fn in_hand(minted: &str, proven: bool, unanswered_put: Option<&str>) -> World {
 }
 
 #[test]
+#[rustfmt::skip] // The columns are the point.
 fn the_key_in_hand() {
     let check = |minted, proven, put, expected| {
         assert_eq!(next(in_hand(minted, proven, put)), expected, "{minted} {proven} {put:?}");
@@ -288,6 +310,7 @@ fn the_key_before_stays_in_the_document() {
 }
 
 #[test]
+#[rustfmt::skip] // The columns are the point.
 fn foreign_keys() {
     let check = |foreign, key_age, active, sweeps, expected| {
         let mut world = World::settled(2 * DAY);
@@ -313,6 +336,7 @@ fn foreign_keys() {
 }
 
 #[test]
+#[rustfmt::skip] // The columns are the point.
 fn without_a_document_the_younger_of_two_keys_stays() {
     let check = |first: &str, second: &str, second_active, expected| {
         let mut world = World::with_user();

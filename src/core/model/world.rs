@@ -280,11 +280,9 @@ impl World {
     pub(super) fn look(&mut self) -> (Observed, Plan) {
         self.arrive();
         let observed = match self.believed() {
-            Some(Believed { observed, .. }) => Observed {
-                stored: self.stored.clone(),
-                leftovers: self.listed.clone(),
-                ..observed.clone()
-            },
+            Some(Believed { observed, .. }) => {
+                Observed { stored: self.stored.clone(), leftovers: self.listed.clone(), ..observed.clone() }
+            }
             None => self.observe(),
         };
         self.memory.take_in(&observed, self.sweep);
@@ -325,7 +323,9 @@ impl World {
                         self.clock_trusted = true;
                         continue;
                     }
-                    if let Some(soon) = due.filter(|due| due.since(self.now) <= SETTLE && !self.reads_settled()) {
+                    if let Some(soon) =
+                        due.filter(|due| due.since(self.now) <= SETTLE && !self.reads_settled())
+                    {
                         self.pass(soon);
                         continue;
                     }
@@ -340,7 +340,7 @@ impl World {
                     invariants::at_rest(self, &plan)?;
                     return Ok(plan);
                 }
-                next => {
+                next @ (Next::Do(_) | Next::Prove | Next::ListLeftovers | Next::AskToDelete(..)) => {
                     self.act(&next.clone(), observed);
                     if matches!(next, Next::AskToDelete(..)) && !self.brake_open {
                         return Ok(plan);
@@ -562,8 +562,6 @@ impl World {
 
 /// The state that a plan to rest leaves a user in.
 pub(super) fn rests_as(plan: &Plan) -> Option<State> {
-    match &plan.next {
-        Next::Rest { state, .. } => *state,
-        next => panic!("{next:?} is no rest"),
-    }
+    let Next::Rest { state, .. } = plan.next else { panic!("{:?} is no rest", plan.next) };
+    state
 }
