@@ -1,7 +1,7 @@
 //! What is known of every user, for `/users`, the metrics and the sweep. Never a secret.
 
 use std::collections::BTreeMap;
-use std::sync::{RwLock, RwLockReadGuard, PoisonError};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use serde::Serialize;
 
@@ -66,7 +66,15 @@ impl Report {
 
     /// A row of whose user nothing is known.
     pub fn without_user(state: State, reason: String, looked_at: Timestamp) -> Self {
-        Self { state, reason, user_id: None, parameter: None, keys: Vec::new(), next_rotation: None, looked_at }
+        Self {
+            state,
+            reason,
+            user_id: None,
+            parameter: None,
+            keys: Vec::new(),
+            next_rotation: None,
+            looked_at,
+        }
     }
 }
 

@@ -84,8 +84,15 @@ pub fn load(records: &[Record]) -> Vec<(UserName, Removal)> {
         match (UserName::parse(name), serde_json::from_str(&record.body)) {
             (Ok(name), Ok(removal)) => removals.push((name, removal)),
             (name, removal) => {
-                let error = name.err().map(|e| e.to_string()).or(removal.err().map(|e: serde_json::Error| e.to_string()));
-                tracing::error!(record = record.id, error, "a removal in the state table is unreadable; left alone");
+                let error = name
+                    .err()
+                    .map(|e| e.to_string())
+                    .or(removal.err().map(|e: serde_json::Error| e.to_string()));
+                tracing::error!(
+                    record = record.id,
+                    error,
+                    "a removal in the state table is unreadable; left alone"
+                );
             }
         }
     }

@@ -105,8 +105,6 @@ pub struct Sweeper<P: Ports> {
     pub sightings: Sightings,
     /// Quarantined keys of the sweeps before, by user.
     pub quarantine: BTreeMap<UserName, BTreeSet<AccessKeyId>>,
-    /// Whether nothing may be changed.
-    pub dry_run: bool,
 }
 
 impl<P: Ports> Sweeper<P> {
@@ -260,13 +258,14 @@ impl<P: Ports> Sweeper<P> {
 
     /// The orphans that enough sweeps have seen, as far as they may be deleted.
     async fn orphans_due(&mut self, census: &Census, now: Timestamp) -> Result<Vec<Orphan>, SweepError> {
-        self.brakes.sweep_saw(census.rows.len() + census.invalid.len(), census.owned, census.orphans.len(), now).await?;
+        let rows = census.rows.len() + census.invalid.len();
+        // A row that is back ends what its removal has begun to ask for; so does a user that is gone. A
+        // REMOVE record that is still to be honoured asks anew.
+        let wanted = |name: &UserName| !census.rows.contains(name) && census.users.contains_key(name);
+        self.brakes.sweep_saw(rows, census.owned, census.orphans.len(), wanted, now).await?;
         let before = self.sightings.clone();
         let due: Vec<Orphan> =
             self.sightings.seen(&census.orphans, self.orphans.sweeps.get()).into_iter().cloned().collect();
-        if self.dry_run {
-            return Ok(Vec::new());
-        }
         if self.sightings != before {
             self.remember(ORPHANS_RECORD, &self.sightings).await?;
         }
@@ -294,14 +293,15 @@ impl<P: Ports> Sweeper<P> {
             let keys = match self.quarantine.get(name) {
                 Some(keys) => keys.clone(),
                 None => {
-                    let keys = self.pace.read(&self.ports, Lane::Iam, self.ports.directory().keys(name)).await?;
+                    let keys =
+                        self.pace.read(&self.ports, Lane::Iam, self.ports.directory().keys(name)).await?;
                     tracing::error!(user = %name, "AWS has quarantined this user: a key of it was found in public");
                     keys.unwrap_or_default().into_iter().map(|key| key.id).collect()
                 }
             };
             found.insert(name.clone(), keys);
         }
-        if found != self.quarantine && !self.dry_run {
+        if found != self.quarantine {
             self.remember(QUARANTINE_RECORD, &Quarantine::of(&found)).await?;
         }
         self.quarantine = found;

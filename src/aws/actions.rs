@@ -162,15 +162,16 @@ mod tests {
         found
     }
 
-    /// The operation that a `.send()` ending at `end` sends: in a chain of the SDK's builders every
-    /// method has an argument but the first, which names the operation.
+    /// The operation that the `.send()` at `end` sends. In a chain of the SDK's builders every method
+    /// has an argument but the first, which names the operation; the chain may begin in a `let`
+    /// before. Something else without an argument in between would be taken for the operation, and
+    /// not be in the list.
     fn operation_before(code: &str, end: usize) -> Option<String> {
         let mut depth = 0_u32;
         for (at, c) in code[..end].char_indices().rev() {
             match c {
                 ')' | ']' | '}' => depth += 1,
                 '(' | '[' | '{' => depth = depth.checked_sub(1)?,
-                ';' if depth == 0 => return None,
                 '.' if depth == 0 => {
                     let rest = &code[at + 1..];
                     let name: String =

@@ -67,7 +67,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// A time that AWS told; one that it did not tell, or that is out of range, is the epoch.
+/// A time that AWS told; one that it did not tell, or that is out of range, is the epoch. Where an
+/// age is counted from it, [`dated`](super::errors::dated) is to be used: nothing is that old.
 pub(super) fn timestamp(time: Option<&DateTime>) -> Timestamp {
     let millis = time.and_then(|time| time.to_millis().ok()).and_then(|millis| u64::try_from(millis).ok());
     Timestamp::from_millis(millis.unwrap_or(0))

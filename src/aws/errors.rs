@@ -1,18 +1,21 @@
 //! From the SDK's errors to [`CallError`]: what the caller can do about it, and words for a person.
 //!
 //! Faults are told by AWS's error code and the HTTP status, never by text. The words hold AWS's code,
-//! its message (cut short) and the request id; they never hold anything of a request or of an answer
-//! that was understood, so that no secret can be in them.
+//! its message (cut short) and the request id. They never hold anything of a request's or an answer's
+//! body, so that no secret can be in them.
 
 use std::error::Error;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_iam::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
 use aws_sdk_iam::operation::RequestId;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::DateTime;
 
+use super::clock::timestamp;
+use crate::core::time::Timestamp;
 use crate::ports::{CallError, Fault, Receipt};
 
 /// Characters of one message, at most: AWS's longest names the action, the principal and the resource.
@@ -158,44 +161,73 @@ pub(super) fn failed<E>(call: &'static str, error: &SdkError<E, HttpResponse>) -
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    match error {
-        SdkError::ServiceError(refused) => {
-            let status = refused.raw().status().as_u16();
-            let meta = refused.err().meta();
-            let (service, _) = call.split_once(':').unwrap_or((call, ""));
-            let fault = match classify(service, status, meta.code()) {
-                Fault::Throttled { .. } => Fault::Throttled { retry_after: retry_after(refused.raw()) },
-                other => other,
-            };
-            CallError {
-                fault,
-                call,
-                detail: words(call, status, meta.code(), meta.message(), request_id(error)),
-            }
-        }
-        // What was not understood may hold what must not be shown: none of it is quoted.
-        SdkError::ResponseError(answer) => {
-            let status = answer.raw().status().as_u16();
-            let detail = words(call, status, None, Some("the answer could not be read"), request_id(error));
-            CallError { fault: Fault::Indeterminate, call, detail }
-        }
-        SdkError::ConstructionFailure(_) => {
-            CallError { fault: Fault::Invalid, call, detail: chain("not sent", error.source()) }
-        }
-        SdkError::TimeoutError(_) => {
-            CallError { fault: Fault::Indeterminate, call, detail: chain("timed out", error.source()) }
-        }
-        SdkError::DispatchFailure(_) if has_no_credentials(error) => {
-            CallError { fault: Fault::Denied, call, detail: chain("no credentials", error.source()) }
-        }
-        // A connection that broke, and whatever variant the SDK may add.
-        _ => CallError { fault: Fault::Indeterminate, call, detail: chain("no answer", error.source()) },
+    if let SdkError::ServiceError(refused) = error {
+        return refusal(call, refused.raw(), refused.err().meta());
     }
+    if let SdkError::ResponseError(answer) = error {
+        // What was not understood may hold what must not be shown.
+        let detail = words(call, answer.raw(), None, Some("the answer could not be read"));
+        return CallError { fault: Fault::Indeterminate, call, detail };
+    }
+    if let SdkError::TimeoutError(_) = error {
+        return CallError { fault: Fault::Indeterminate, call, detail: chain("timed out", error.source()) };
+    }
+    if let SdkError::DispatchFailure(broken) = error
+        && (broken.is_io() || broken.is_timeout())
+    {
+        return CallError { fault: Fault::Indeterminate, call, detail: chain("no answer", error.source()) };
+    }
+    if let Some(credentials) = credentials_error(error) {
+        let missing = matches!(
+            credentials,
+            CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)
+        );
+        return CallError {
+            // Else their source gives none now, which may pass.
+            fault: if missing { Fault::Denied } else { Fault::Indeterminate },
+            call,
+            detail: chain("no credentials", Some(credentials)),
+        };
+    }
+    // The SDK quotes the whole request, with its body, where it could not be made or sent: whatever
+    // happened here, its words stay here.
+    CallError {
+        fault: if matches!(error, SdkError::ConstructionFailure(_)) {
+            Fault::Invalid
+        } else {
+            Fault::Indeterminate
+        },
+        call,
+        detail: "the request could not be made; is AWS_ENDPOINT_URL, or its variant for the service, a URL?"
+            .to_owned(),
+    }
+}
+
+/// AWS has answered, and not as asked.
+fn refusal(call: &'static str, answer: &HttpResponse, meta: &ErrorMetadata) -> CallError {
+    let (service, _) = call.split_once(':').unwrap_or((call, ""));
+    let mut fault = classify(service, answer.status().as_u16(), meta.code());
+    if let Fault::Throttled { retry_after } = &mut fault {
+        *retry_after = wait(answer);
+    }
+    CallError { fault, call, detail: words(call, answer, Some(meta), meta.message()) }
+}
+
+/// AWS's error code, when it was AWS that refused.
+pub(super) fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<&str> {
+    if let SdkError::ServiceError(refused) = error { refused.err().code() } else { None }
 }
 
 /// An answer that AWS should not have given.
 pub(super) fn unexpected(call: &'static str, what: &str) -> CallError {
     CallError { fault: Fault::Indeterminate, call, detail: what.to_owned() }
+}
+
+/// A time from which an age is counted. One that AWS did not tell would make something infinitely
+/// old, and what is old is deleted here.
+pub(super) fn dated(call: &'static str, time: Option<&DateTime>) -> Result<Timestamp, CallError> {
+    let time = timestamp(time);
+    if time == Timestamp::default() { Err(unexpected(call, "the answer lacks a date")) } else { Ok(time) }
 }
 
 /// Makes absence a value.
@@ -205,9 +237,8 @@ pub(super) fn absent<T>(error: CallError) -> Result<Option<T>, CallError> {
 
 /// Whether the endpoint says that it has no such action.
 pub(super) fn is_unknown_action<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
-    let SdkError::ServiceError(refused) = error else { return false };
-    refused.raw().status().as_u16() == 501
-        || refused.err().meta().code().is_some_and(|code| UNKNOWN_ACTION.contains(&code))
+    code(error).is_some_and(|code| UNKNOWN_ACTION.contains(&code))
+        || matches!(error, SdkError::ServiceError(refused) if refused.raw().status().as_u16() == 501)
 }
 
 /// The proof of a change.
@@ -215,36 +246,24 @@ pub(super) fn receipt(output: &impl RequestId) -> Receipt {
     Receipt { request_id: output.request_id().unwrap_or_default().to_owned() }
 }
 
-fn request_id<E>(error: &SdkError<E, HttpResponse>) -> Option<&str>
-where
-    E: ProvideErrorMetadata,
-{
-    let in_body = || match error {
-        SdkError::ServiceError(refused) => refused.err().meta().request_id(),
-        _ => None,
-    };
-    error.request_id().or_else(in_body)
-}
-
-fn words(
-    call: &str,
-    status: u16,
-    code: Option<&str>,
-    message: Option<&str>,
-    request_id: Option<&str>,
-) -> String {
-    let mut words = String::new();
+/// `Code: message [HTTP 400, request id …]`.
+fn words(call: &str, answer: &HttpResponse, meta: Option<&ErrorMetadata>, message: Option<&str>) -> String {
+    let code = meta.and_then(ErrorMetadata::code);
     let quotes = code.is_some_and(|code| quotes_the_request(call, code));
+    let mut words = String::new();
     for part in [code, message.filter(|_| !quotes)].into_iter().flatten() {
+        if !words.is_empty() {
+            words.push_str(": ");
+        }
         push_bounded(&mut words, part);
-        words.push_str(": ");
     }
     // Writing to a string cannot fail.
-    let _ = write!(words, "HTTP {status}");
-    if let Some(id) = request_id {
+    let _ = write!(words, "{}[HTTP {}", if words.is_empty() { "" } else { " " }, answer.status().as_u16());
+    if let Some(id) = answer.headers().request_id().or_else(|| meta.and_then(ErrorMetadata::request_id)) {
         words.push_str(", request id ");
         push_bounded(&mut words, id);
     }
+    words.push(']');
     words
 }
 
@@ -277,23 +296,20 @@ fn push_bounded(words: &mut String, text: &str) {
     words.extend(text.chars().take(MAX_MESSAGE).map(|c| if c.is_control() { ' ' } else { c }));
 }
 
-/// The SDK found no credentials at all: nothing was sent. Any other trouble with them may pass.
-fn has_no_credentials(error: &(dyn Error + 'static)) -> bool {
+/// The reason, when it is that there are no credentials to sign with; nothing was sent then.
+fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CredentialsError> {
     let mut source = Some(error);
     while let Some(error) = source {
         if let Some(credentials) = error.downcast_ref::<CredentialsError>() {
-            return matches!(
-                credentials,
-                CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)
-            );
+            return Some(credentials);
         }
         source = error.source();
     }
-    false
+    None
 }
 
 /// How long AWS asks to wait, where it says so.
-fn retry_after(response: &HttpResponse) -> Option<Duration> {
+fn wait(response: &HttpResponse) -> Option<Duration> {
     let number = |header: &str| response.headers().get(header)?.trim().parse::<u64>().ok();
     number("x-amz-retry-after")
         .map(Duration::from_millis)

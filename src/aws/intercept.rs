@@ -96,7 +96,12 @@ impl Watch {
         Ok(Self { clock, requests, seconds })
     }
 
-    /// The SDK hands out `Date` in whole seconds, rounded down, from some time between request and
+    /// The clock that takes in the measurements.
+    pub(super) fn clock(&self) -> &SystemClock {
+        &self.clock
+    }
+
+    /// `Date` tells whole seconds, rounded down, of some time between request and
     /// answer: half a second is added, and the middle of the round trip is compared.
     fn measure(&self, service: &'static str, sent: Sent, response: &HttpResponse) {
         let date = response.headers().get("date").map(|date| DateTime::from_str(date, Format::HttpDate));

@@ -11,6 +11,11 @@ use aws_smithy_types::timeout::TimeoutConfig;
 /// SYN be sent again (after one second) and its repetition too.
 const CONNECT: Duration = Duration::from_secs(3);
 
+/// A connection that was idle for this long is not used again. Shorter than the minute after which
+/// load balancers commonly close one: a change sent into a connection that is just being closed gets
+/// no answer, and then it may have happened.
+pub(super) const IDLE_CONNECTION: Duration = Duration::from_secs(20);
+
 /// One attempt of a read, the body included. IAM's slowest page of 1,000 users takes about two.
 const READ_ATTEMPT: Duration = Duration::from_secs(5);
 

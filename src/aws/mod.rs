@@ -22,6 +22,7 @@ mod ssm;
 mod state;
 mod streams;
 mod sts;
+mod whole;
 
 use std::sync::Arc;
 
@@ -154,6 +155,7 @@ fn http_client() -> SharedHttpClient {
         connector.set_connector_settings(settings.cloned());
         connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
         connector.set_proxy_config(Some(ProxyConfig::from_env()));
+        connector.set_pool_idle_timeout(Some(Some(limits::IDLE_CONNECTION)));
         connector.build()
     })
 }

@@ -8,8 +8,7 @@ use aws_sdk_ssm::Client;
 use aws_sdk_ssm::config::Builder;
 use aws_sdk_ssm::types::{ParameterTier, ParameterType};
 
-use super::clock::timestamp;
-use super::errors::{absent, failed, receipt, unexpected};
+use super::errors::{absent, dated, failed, receipt, unexpected};
 use super::intercept::Watch;
 use super::limits;
 use crate::core::parameter_name::ParameterName;
@@ -51,7 +50,7 @@ impl Vault for ParameterStore {
                 Ok(Some(ParameterValue {
                     text: Secret::new(text),
                     secure: parameter.r#type == Some(ParameterType::SecureString),
-                    modified: timestamp(parameter.last_modified_date.as_ref()),
+                    modified: dated(CALL, parameter.last_modified_date.as_ref())?,
                 }))
             }
             Err(error) => absent(failed(CALL, &error)),

@@ -10,9 +10,10 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::dynamodb::{is_keyed_by, is_readable};
-use super::errors::{absent, failed, unexpected};
+use super::errors::{absent, code, failed, unexpected};
 use super::intercept::Watch;
 use super::limits;
 use crate::ports::{CallError, Fault, Record, StateError, StateStore};
@@ -171,20 +172,14 @@ impl StateStore for DynamoStateStore {
     }
 }
 
-fn fenced_or<E>(
-    call: &'static str,
-    error: &SdkError<E, aws_smithy_runtime_api::client::orchestrator::HttpResponse>,
-) -> StateError
+fn fenced_or<E>(call: &'static str, error: &SdkError<E, HttpResponse>) -> StateError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    match error {
-        SdkError::ServiceError(refused)
-            if refused.err().code() == Some("ConditionalCheckFailedException") =>
-        {
-            StateError::Fenced
-        }
-        other => StateError::Call(failed(call, other)),
+    if code(error) == Some("ConditionalCheckFailedException") {
+        StateError::Fenced
+    } else {
+        StateError::Call(failed(call, error))
     }
 }
 

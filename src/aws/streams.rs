@@ -10,7 +10,7 @@ use aws_sdk_dynamodbstreams::types::{
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::clock::timestamp;
-use super::errors::{failed, unexpected};
+use super::errors::{code, failed, unexpected};
 use super::intercept::Watch;
 use super::limits;
 use crate::ports::{
@@ -122,11 +122,7 @@ fn stream_error<E>(call: &'static str, error: &SdkError<E, HttpResponse>) -> Str
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    let code = match error {
-        SdkError::ServiceError(refused) => refused.err().code(),
-        _ => None,
-    };
-    match code {
+    match code(error) {
         Some("ExpiredIteratorException") => StreamError::Expired,
         Some("TrimmedDataAccessException") => StreamError::Trimmed,
         Some("ResourceNotFoundException") => StreamError::Gone,

@@ -3,11 +3,11 @@
 use aws_config::SdkConfig;
 use aws_sdk_sts::Client;
 use aws_sdk_sts::config::{Builder, Credentials, IdentityCache};
-use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 
-use super::errors::{failed, unexpected};
+use super::errors::{code, failed, unexpected};
 use super::intercept::Watch;
 use super::limits;
+use super::whole::WholeAnswers;
 use crate::core::secret::Secret;
 use crate::core::user::AccessKeyId;
 use crate::ports::{CallError, Caller, Identity, Proof};
@@ -36,7 +36,7 @@ impl Sts {
     pub(super) fn new(config: &SdkConfig, watch: &Watch) -> Self {
         let builder = |(retry, timeouts)| {
             let config = Builder::from(config).retry_config(retry).timeout_config(timeouts);
-            config.interceptor(watch.clone())
+            config.interceptor(watch.clone()).interceptor(WholeAnswers)
         };
         Self {
             own: Client::from_conf(builder(limits::read()).build()),
@@ -65,11 +65,7 @@ impl Identity for Sts {
             .build();
         match Client::from_conf(config).get_caller_identity().send().await {
             Ok(_) => Ok(Proof::Accepted),
-            Err(SdkError::ServiceError(refused))
-                if refused.err().code().is_some_and(|code| NOT_YET.contains(&code)) =>
-            {
-                Ok(Proof::NotYet)
-            }
+            Err(error) if code(&error).is_some_and(|code| NOT_YET.contains(&code)) => Ok(Proof::NotYet),
             Err(error) => Err(failed("sts:GetCallerIdentity", &error)),
         }
     }

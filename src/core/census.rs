@@ -57,7 +57,13 @@ pub struct Census {
 impl Census {
     /// Holds the account, which was listed first, against the table, which was scanned completely
     /// afterwards.
-    pub fn take(users: Vec<Glance>, rows: Vec<String>, policy: &Policy, rules: &OrphanRules<'_>, now: Timestamp) -> Self {
+    pub fn take(
+        users: Vec<Glance>,
+        rows: Vec<String>,
+        policy: &Policy,
+        rules: &OrphanRules<'_>,
+        now: Timestamp,
+    ) -> Self {
         let mut census = Self::default();
         let mut wanted: BTreeSet<FoldedName> = BTreeSet::new();
         for row in rows {
@@ -96,7 +102,12 @@ fn is_orphan(user: &User, owned: bool, rules: &OrphanRules<'_>, now: Timestamp) 
 
 /// Whether what the account shows of a user differs from how the last full look left it. Never
 /// enough to act on: the look that it asks for reads everything anew.
-pub fn drifted(user: &User, current: Option<&AccessKeyId>, pending: &[&AccessKeyId], policy: &Policy) -> bool {
+pub fn drifted(
+    user: &User,
+    current: Option<&AccessKeyId>,
+    pending: &[&AccessKeyId],
+    policy: &Policy,
+) -> bool {
     let tagged = |key: &AccessKeyId, tag| tags::key_tag(&user.tags, key) == Some(tag);
     !tags::owned(&user.tags, &policy.table)
         || !tags::says_not_minting(&user.tags)
@@ -183,8 +194,15 @@ mod tests {
         let mut young = user("young", true);
         young.user.created = Timestamp::from_secs(1_500);
         let account = || {
-            vec![user("kept", true), user("gone", true), user("Cased", true), user("admin", false),
-                user("robot", true), user("keep-me", true), young.clone()]
+            vec![
+                user("kept", true),
+                user("gone", true),
+                user("Cased", true),
+                user("admin", false),
+                user("robot", true),
+                user("keep-me", true),
+                young.clone(),
+            ]
         };
         let rows = ["kept", "cased", "bad name"];
         assert_eq!(orphans(account(), &rows, OrphanScope::Owned), ["gone"]);

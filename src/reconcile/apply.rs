@@ -47,7 +47,12 @@ impl<P: Ports> Reconciler<P> {
 
     /// Ownership is proven anew before everything that takes something away: names can be used
     /// again, ids cannot.
-    async fn prove_identity(&self, name: &UserName, observed: &Observed, file: &mut File) -> Result<(), Look> {
+    async fn prove_identity(
+        &self,
+        name: &UserName,
+        observed: &Observed,
+        file: &mut File,
+    ) -> Result<(), Look> {
         let Some(expected) = &observed.user else { return Ok(()) };
         let call = self.ports.directory().user(name);
         let seen = self.pace.read(&self.ports, Lane::Iam, call).await?;
@@ -148,7 +153,8 @@ impl<P: Ports> Reconciler<P> {
                 Ok(receipt)
             }
             Err(error) => {
-                let unknown = matches!(&error, ChangeError::Call(error) if error.fault == Fault::Indeterminate);
+                let unknown =
+                    matches!(&error, ChangeError::Call(error) if error.fault == Fault::Indeterminate);
                 file.memory.mint = Mint::Opened { at, sent: unknown };
                 Err(error)
             }

@@ -52,12 +52,18 @@ impl ReconcileMetrics {
     /// When they are registered already.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let looks = IntCounterVec::new(
-            Opts::new("iam_user_controller_reconciles_total", "Looks at users, by what asked for them and how they ended."),
+            Opts::new(
+                "iam_user_controller_reconciles_total",
+                "Looks at users, by what asked for them and how they ended.",
+            ),
             &["trigger", "outcome"],
         )?;
         let duration = Histogram::with_opts(
-            HistogramOpts::new("iam_user_controller_reconcile_duration_seconds", "How long a look at a user took.")
-                .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
+            HistogramOpts::new(
+                "iam_user_controller_reconcile_duration_seconds",
+                "How long a look at a user took.",
+            )
+            .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
         )?;
         let actions = IntCounterVec::new(
             Opts::new("iam_user_controller_actions_total", "Changes made in AWS, by kind and outcome."),

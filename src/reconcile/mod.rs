@@ -11,7 +11,7 @@ mod report;
 
 pub use ledger::{File, Ledger};
 pub use metrics::{ReconcileMetrics, Trigger};
-pub use observe::AwsTime;
+pub use observe::{AwsTime, observe};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::core::time::Timestamp;
 use crate::core::user::{UserId, UserName};
 use crate::lease::Guard;
 use crate::pace::{ChangeError, Pace};
-use crate::ports::{CallError, Clock, Directory, Identity, Ports, Proof, UsersTable};
+use crate::ports::{CallError, Directory, Identity, Ports, Proof, UsersTable};
 use crate::registry::{Registry, Report};
 use crate::removals::{Removal, Removals};
 
@@ -65,8 +65,6 @@ pub struct Reconciler<P: Ports> {
     pub metrics: ReconcileMetrics,
     /// The user that the controller runs as, when it is one.
     pub own_user: Option<UserId>,
-    /// Observe and plan, change nothing.
-    pub dry_run: bool,
     /// Number of the sweep under way or done last.
     pub sweep: Arc<AtomicU64>,
 }
@@ -211,14 +209,15 @@ impl<P: Ports> Reconciler<P> {
                 Err(Look::Settled { due: *due })
             }
             Next::WaitUntil(until, _) => Err(Look::Again(*until)),
-            _ if self.dry_run => Err(Look::Settled { due: None }),
             Next::Prove => self.prove(file).await,
             Next::ListLeftovers => {
                 let call = self.ports.directory().leftovers(name);
                 observed.leftovers = Some(self.pace.read(&self.ports, crate::pace::Lane::Iam, call).await?);
                 Ok(())
             }
-            Next::AskToDelete(user, evidence) => self.ask_to_delete(name, desired, user, *evidence, file).await,
+            Next::AskToDelete(user, evidence) => {
+                self.ask_to_delete(name, desired, user, *evidence, file).await
+            }
             Next::Do(step) => {
                 self.apply(name, step, plan, observed, file, trigger).await?;
                 file.believe(observed, AwsTime::of(self.ports.clock()).now);
@@ -280,7 +279,7 @@ impl<P: Ports> Reconciler<P> {
     /// How the look ends when the state table does not take it.
     pub async fn park_removal(&self, name: &UserName, file: &mut File) -> Result<(), Look> {
         let removal = Removal::of(&file.memory);
-        if file.has_obligation() && file.recorded.as_ref() != Some(&removal) && !self.dry_run {
+        if file.has_obligation() && file.recorded.as_ref() != Some(&removal) {
             self.removals.record(name, &removal).await.map_err(state_failed)?;
             file.recorded = Some(removal);
         }
@@ -289,16 +288,15 @@ impl<P: Ports> Reconciler<P> {
 
     /// Nothing is left to remove: forgets the removal, here and in the state table.
     async fn removal_settled(&self, name: &UserName, file: &mut File) -> Result<(), Look> {
-        if self.dry_run {
-            return Ok(());
+        if file.memory.orphan.is_some() || file.has_obligation() || file.recorded.is_some() {
+            let granted = file.recorded.as_ref().and_then(|removal| removal.condemned.as_ref());
+            self.brakes.settled(name, granted).await.map_err(state_failed)?;
         }
         if file.recorded.is_some() {
             self.removals.forget(name).await.map_err(state_failed)?;
             file.recorded = None;
         }
-        if file.memory.orphan.is_some() || file.has_obligation() {
-            self.brakes.settled(name).await.map_err(state_failed)?;
-        }
+        file.memory.orphan = None;
         file.memory.revoke_before = None;
         file.memory.remove_parameter = false;
         Ok(())

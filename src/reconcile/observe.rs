@@ -5,9 +5,10 @@ use futures_util::future::try_join3;
 use super::{File, Reconciler};
 use crate::core::document::KeyDocument;
 use crate::core::observed::{Observed, Stored};
+use crate::core::parameter_name::ParameterTemplate;
 use crate::core::time::Timestamp;
 use crate::core::user::UserName;
-use crate::pace::Lane;
+use crate::pace::{Lane, Pace};
 use crate::ports::{CallError, Clock, Directory, ParameterValue, Ports, Vault};
 
 /// Beyond this the local clock is not trusted with anybody's keys. SigV4 refuses signatures that are
@@ -42,23 +43,39 @@ impl AwsTime {
     }
 }
 
+/// Reads the user, its keys and its parameter.
+///
+/// # Errors
+/// When a call fails: a missing answer is never taken for a missing user.
+pub async fn observe<P: Ports>(
+    ports: &P,
+    pace: &Pace,
+    template: &ParameterTemplate,
+    name: &UserName,
+) -> Result<Observed, CallError> {
+    let parameter = template.name_for(name);
+    let stored = pace.read(ports, Lane::ParameterReads, ports.vault().get(&parameter));
+    let user = pace.read(ports, Lane::Iam, ports.directory().user(name));
+    let keys = pace.read(ports, Lane::Iam, ports.directory().keys(name));
+    let (user, keys, stored) = try_join3(user, keys, stored).await?;
+    let keys = if user.is_some() { keys.unwrap_or_default() } else { Vec::new() };
+    Ok(Observed { user, keys, stored: stored_as(stored), leftovers: None })
+}
+
 impl<P: Ports> Reconciler<P> {
-    /// Reads the user, its keys and its parameter; what is believed of IAM is not read.
+    /// Reads what is not believed: IAM may not show our own last change yet.
     pub(super) async fn observe(&self, name: &UserName, file: &File) -> Result<Observed, CallError> {
+        let Some((user, keys)) = file.believed(AwsTime::of(self.ports.clock()).now) else {
+            return observe(&self.ports, &self.pace, &self.template, name).await;
+        };
         let parameter = self.template.name_for(name);
-        let stored = self.pace.read(&self.ports, Lane::ParameterReads, self.ports.vault().get(&parameter));
-        if let Some((user, keys)) = file.believed(AwsTime::of(self.ports.clock()).now) {
-            return Ok(Observed { user, keys, stored: stored_as(stored.await?), leftovers: None });
-        }
-        let user = self.pace.read(&self.ports, Lane::Iam, self.ports.directory().user(name));
-        let keys = self.pace.read(&self.ports, Lane::Iam, self.ports.directory().keys(name));
-        let (user, keys, stored) = try_join3(user, keys, stored).await?;
-        let keys = if user.is_some() { keys.unwrap_or_default() } else { Vec::new() };
+        let call = self.ports.vault().get(&parameter);
+        let stored = self.pace.read(&self.ports, Lane::ParameterReads, call).await?;
         Ok(Observed { user, keys, stored: stored_as(stored), leftovers: None })
     }
 }
 
-pub(super) fn stored_as(value: Option<ParameterValue>) -> Stored {
+fn stored_as(value: Option<ParameterValue>) -> Stored {
     match value {
         None => Stored::Missing,
         Some(value) if !value.secure => Stored::NotSecure,

@@ -15,7 +15,9 @@ impl<P: Ports> Reconciler<P> {
             Next::Rest { state, .. } => *state,
             Next::WaitUntil(_, state) => Some(*state),
             Next::AskToDelete(..) | Next::ListLeftovers => Some(State::Deleting),
-            Next::Do(_) if plan.rule == "teardown" || plan.rule == "delete_parameter" => Some(State::Deleting),
+            Next::Do(_) if plan.rule == "teardown" || plan.rule == "delete_parameter" => {
+                Some(State::Deleting)
+            }
             Next::Do(_) | Next::Prove => Some(State::Pending),
         };
         match state {

@@ -162,7 +162,8 @@ impl<P: Ports> Executor<P> {
             }
             let now = self.reconciler.ports.clock().monotonic();
             let next = self.queue.next_deadline().map_or(TURN, |at| at.saturating_sub(now).min(TURN));
-            let finished: OptionFuture<_> = (!self.running.is_empty()).then(|| self.running.join_next_with_id()).into();
+            let finished: OptionFuture<_> =
+                (!self.running.is_empty()).then(|| self.running.join_next_with_id()).into();
             tokio::select! {
                 () = stop.cancelled(), if !self.stopping => self.stopping = true,
                 Some(Some(result)) = finished => self.finish(result),
@@ -203,7 +204,9 @@ impl<P: Ports> Executor<P> {
 
     fn take_request(&mut self, request: Request) {
         match request {
-            Request::Look { name, trigger, hold } => self.ask(&name, Note::Spelling, trigger).holds.extend(hold),
+            Request::Look { name, trigger, hold } => {
+                self.ask(&name, Note::Spelling, trigger).holds.extend(hold)
+            }
             Request::Orphan { name, user, hold } => {
                 self.ask(&name, Note::Orphan(user), Trigger::Sweep).holds.extend(hold);
             }
@@ -232,7 +235,10 @@ impl<P: Ports> Executor<P> {
     fn ask(&mut self, name: &UserName, note: Note, trigger: Trigger) -> &mut Slot {
         let key = name.folded();
         self.queue.add(key.clone());
-        let slot = self.slots.entry(key).or_insert_with(|| Slot { ledger: Some(Ledger::default()), ..Slot::default() });
+        let slot = self
+            .slots
+            .entry(key)
+            .or_insert_with(|| Slot { ledger: Some(Ledger::default()), ..Slot::default() });
         slot.notes.push((name.clone(), note));
         slot.trigger = Some(trigger);
         slot
@@ -329,7 +335,12 @@ fn in_hand(ledger: &Ledger) -> bool {
     ledger.files.values().any(|file| matches!(file.memory.mint, Mint::InHand(_)))
 }
 
-fn take_note(ledger: &mut Ledger, name: UserName, note: Note, last_change: Option<crate::core::time::Timestamp>) {
+fn take_note(
+    ledger: &mut Ledger,
+    name: UserName,
+    note: Note,
+    last_change: Option<crate::core::time::Timestamp>,
+) {
     let file = ledger.files.entry(name).or_default();
     let memory = &mut file.memory;
     memory.last_change = memory.last_change.or(last_change);

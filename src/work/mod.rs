@@ -4,5 +4,6 @@
 //! task and wait for nothing. The executor owns them and does the waiting.
 
 pub mod backoff;
+pub mod executor;
 pub mod limiter;
 pub mod queue;

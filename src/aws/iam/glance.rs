@@ -4,11 +4,12 @@ use aws_sdk_iam::Client;
 use aws_sdk_iam::types::{EntityType, UserDetail};
 
 use super::{pages, users};
-use crate::aws::clock::timestamp;
-use crate::aws::errors::failed;
+use crate::aws::errors::{dated, failed};
 use crate::core::observed::{Glance, User};
 use crate::core::user::{UserId, UserName};
 use crate::ports::{CallError, Page};
+
+const CALL: &str = "iam:GetAccountAuthorizationDetails";
 
 /// IAM: a page has at most this many entries.
 const PAGE: i32 = 1_000;
@@ -16,7 +17,6 @@ const PAGE: i32 = 1_000;
 /// One page. An entry that lacks what makes a user is left out: a glance is a hint, and whoever acts
 /// on one looks again.
 pub(super) async fn page(client: &Client, token: Option<&str>) -> Result<Page<Glance>, CallError> {
-    const CALL: &str = "iam:GetAccountAuthorizationDetails";
     let output = client
         .get_account_authorization_details()
         .filter(EntityType::User)
@@ -38,7 +38,7 @@ fn glance(detail: UserDetail) -> Option<Glance> {
         user: User {
             name,
             id: UserId(detail.user_id?),
-            created: timestamp(Some(&detail.create_date?)),
+            created: dated(CALL, detail.create_date.as_ref()).ok()?,
             boundary: detail.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn),
             tags: users::tags(detail.tags),
         },

@@ -10,9 +10,11 @@ use aws_config::SdkConfig;
 use aws_sdk_iam::Client;
 use aws_sdk_iam::config::Builder;
 
+use super::clock::SystemClock;
 use super::errors::{failed, is_unknown_action};
 use super::intercept::Watch;
 use super::limits;
+use super::whole::WholeAnswers;
 use crate::core::observed::{Glance, Key, Leftover, Tags, User};
 use crate::core::time::Timestamp;
 use crate::core::user::{AccessKeyId, UserId, UserName};
@@ -25,15 +27,20 @@ pub struct Iam {
     reads: Client,
     /// For changes, which are sent once.
     changes: Client,
+    clock: SystemClock,
 }
 
 impl Iam {
     pub(super) fn new(config: &SdkConfig, watch: &Watch) -> Self {
         let client = |(retry, timeouts)| {
             let config = Builder::from(config).retry_config(retry).timeout_config(timeouts);
-            Client::from_conf(config.interceptor(watch.clone()).build())
+            Client::from_conf(config.interceptor(watch.clone()).interceptor(WholeAnswers).build())
         };
-        Self { reads: client(limits::read()), changes: client(limits::once(limits::LONGEST_CHANGE)) }
+        Self {
+            reads: client(limits::read()),
+            changes: client(limits::once(limits::LONGEST_CHANGE)),
+            clock: watch.clock().clone(),
+        }
     }
 }
 
@@ -86,7 +93,7 @@ impl Directory for Iam {
     }
 
     async fn create_key(&self, name: &UserName) -> Result<(MintedKey, Receipt), CallError> {
-        keys::create(&self.changes, name).await
+        keys::create(&self.changes, &self.clock, name).await
     }
 
     async fn deactivate_key(&self, name: &UserName, key: &AccessKeyId) -> Result<Receipt, CallError> {

@@ -5,8 +5,7 @@ use aws_sdk_iam::error::BuildError;
 use aws_sdk_iam::types;
 
 use super::pages;
-use crate::aws::clock::timestamp;
-use crate::aws::errors::{absent, failed, receipt, unexpected};
+use crate::aws::errors::{absent, dated, failed, receipt, unexpected};
 use crate::core::observed::{Tags, User};
 use crate::core::time::Timestamp;
 use crate::core::user::{UserId, UserName};
@@ -22,7 +21,7 @@ pub(super) async fn get(client: &Client, name: &UserName) -> Result<Option<User>
             Ok(Some(User {
                 name,
                 id: UserId(user.user_id),
-                created: timestamp(Some(&user.create_date)),
+                created: dated(CALL, Some(&user.create_date))?,
                 boundary: user.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn),
                 tags: tags(user.tags),
             }))
@@ -66,7 +65,7 @@ pub(super) async fn create(
         .map_err(|error| failed(CALL, &error))?;
     let receipt = receipt(&output);
     let created = output.user.ok_or_else(|| unexpected(CALL, "the answer names no user"))?;
-    Ok((UserId(created.user_id), timestamp(Some(&created.create_date)), receipt))
+    Ok((UserId(created.user_id), dated(CALL, Some(&created.create_date))?, receipt))
 }
 
 pub(super) async fn tag(client: &Client, name: &UserName, tags: &Tags) -> Result<Receipt, CallError> {
