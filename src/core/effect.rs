@@ -1,7 +1,7 @@
 //! What a step that AWS accepted has changed: the look that follows does not need to read it back,
 //! and must not, because IAM may not show it for seconds.
 
-use super::memory::{Memory, Mint};
+use super::memory::{MINT_FRESH, Memory, Mint};
 use super::observed::{Observed, Stored, User};
 use super::step::Step;
 use super::tags;
@@ -70,7 +70,9 @@ impl Observed {
             }
             // The key of an interrupted mint: CreateAccessKey is sent once a mint, so there is no other.
             Mint::Idle | Mint::Opened { sent: true, .. } => {
-                if let Some(at) = self.user.as_ref().and_then(|user| tags::minting_since(&user.tags)) {
+                let opened = self.user.as_ref().and_then(|user| tags::minting_since(&user.tags));
+                // Under a tag that is still fresh a second key could be asked for.
+                if let Some(at) = opened.filter(|opened| now.since(*opened) >= MINT_FRESH) {
                     memory.mint = Mint::Opened { at, sent: false };
                 }
             }

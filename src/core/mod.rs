@@ -6,6 +6,8 @@ pub mod document;
 mod effect;
 mod facts;
 pub mod memory;
+#[cfg(test)]
+mod model;
 pub mod observed;
 pub mod parameter_name;
 pub mod plan;
