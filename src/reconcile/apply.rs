@@ -181,7 +181,7 @@ fn refused(step: &Step, error: CallError, file: &mut File, now: Timestamp) -> Lo
         (Step::CreateUser { .. }, Fault::AlreadyExists) => {
             // Who created it, and whether a mint is under way, its tags will tell.
             file.memory.mint = Mint::Idle;
-            file.memory.name_taken_since.get_or_insert(now);
+            file.memory.name_taken(now);
             Look::Again(now + LOOK_AGAIN)
         }
         (Step::Publish { minted: Some(_), .. }, fault) => {
