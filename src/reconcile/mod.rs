@@ -229,8 +229,9 @@ impl<P: Ports> Reconciler<P> {
                 self.ask_to_delete(name, desired, user, *evidence, file).await
             }
             Next::Do(step) => {
+                let settled = file.reads_settled(AwsTime::of(self.ports.clock()).now);
                 self.apply(name, step, plan, observed, file, trigger).await?;
-                file.believe(observed, AwsTime::of(self.ports.clock()).now);
+                file.believe(observed, settled, AwsTime::of(self.ports.clock()).now);
                 Ok(())
             }
         }
