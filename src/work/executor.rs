@@ -34,6 +34,9 @@ const PARK_AFTER: u32 = 5;
 /// A user that waits longer than this is parked as well.
 const PARK_WAIT: Duration = Duration::from_secs(5);
 
+/// How soon a user is looked at again for whom too little was left of the lease.
+const LEASE_PAUSE: Duration = Duration::from_secs(1);
+
 /// The loop turns at least this often, so that a loop that is stuck can be told from one that idles.
 const TURN: Duration = Duration::from_secs(5);
 
@@ -321,7 +324,11 @@ impl<P: Ports> Executor<P> {
                 slot.trigger.get_or_insert(Trigger::Retry);
                 self.queue.add_at(key.clone(), monotonic + pause);
             }
-            Look::Stopped => {}
+            // A renewal that was slow may yet arrive; if none does, all of this ends with the lease.
+            Look::Stopped => {
+                slot.trigger.get_or_insert(Trigger::Retry);
+                self.queue.add_at(key.clone(), monotonic + LEASE_PAUSE);
+            }
         }
         let idle = ledger.files.is_empty() && slot.notes.is_empty() && slot.tickets.is_empty();
         slot.ledger = Some(ledger);
