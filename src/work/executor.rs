@@ -40,6 +40,9 @@ const OVERDUE_PAUSE: Duration = Duration::from_secs(5);
 /// No look that has to wait is repeated sooner than this.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
+/// How soon a user is looked at again for whom too little was left of the lease.
+const LEASE_PAUSE: Duration = Duration::from_secs(1);
+
 /// The loop turns at least this often, so that a loop that is stuck can be told from one that idles.
 const TURN: Duration = Duration::from_secs(5);
 
@@ -329,10 +332,10 @@ impl<P: Ports> Executor<P> {
                 slot.trigger.get_or_insert(Trigger::Retry);
                 self.queue.add_at(key.clone(), monotonic + pause);
             }
-            // The lease may be renewed yet; when it is lost, this ends with it.
+            // A renewal that was slow may yet arrive; if none does, all of this ends with the lease.
             Look::Stopped => {
                 slot.trigger.get_or_insert(Trigger::Retry);
-                self.queue.add_at(key.clone(), monotonic + OVERDUE_PAUSE);
+                self.queue.add_at(key.clone(), monotonic + LEASE_PAUSE);
             }
         }
         let idle = ledger.files.is_empty() && slot.notes.is_empty() && slot.tickets.is_empty();
