@@ -310,6 +310,13 @@ fn what_was_cleared_is_held_again_when_the_table_is_empty() {
     assert_eq!(orphaned(&mut brake, 7, at(4), 100), Held(EmptyTable));
 
     let mut brake = Brake::default();
+    assert_eq!(sweep(&mut brake, 0..20, at(0), 100), Go);
+    brake.sweep_saw(0, 100, 100, at(1));
+    brake.sweep_saw(80, 100, 20, at(2));
+    assert_eq!(brake.next_judgement(SETTINGS), Some(at(12)), "they wait anew");
+    assert_eq!(brake.judge(at(12), Some(100), SETTINGS).len(), 20);
+
+    let mut brake = Brake::default();
     (0..11).for_each(|user| _ = removed(&mut brake, user, at(0), 100));
     brake.sweep_saw(0, 100, 100, at(10));
     assert_eq!(brake.judge(at(10), Some(100), SETTINGS), [name(10)]);
