@@ -251,6 +251,7 @@ impl<P: Ports> Feed<P> {
             return;
         }
         follower.discovery.due = now + DISCOVERY_INTERVAL;
+        follower.discovery.completed = true;
         let findings = follower.graph.listed(&listed);
         let pruned = follower.graph.prunable(wall);
         for id in &pruned {

@@ -151,6 +151,13 @@ impl World {
         });
     }
 
+    /// Another process reads from now on.
+    pub(super) fn new_reader(&self) {
+        let mut inner = self.lock();
+        inner.reading.clear();
+        inner.sent.clear();
+    }
+
     /// The newest stream.
     pub(super) fn change_stream<T>(&self, change: impl FnOnce(&mut FakeStream) -> T) -> T {
         change(self.lock().streams.values_mut().last().unwrap())

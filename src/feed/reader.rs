@@ -100,7 +100,7 @@ impl<P: Ports> Feed<P> {
         if lane.failures > 0 {
             tracing::info!(shard = %id, "the shard can be read again");
         }
-        (lane.failures, lane.denials, lane.fine_until) = (0, 0, now);
+        (lane.failures, lane.denials, lane.fine_until, lane.failing) = (0, 0, now, false);
         let unread = follower.graph.shard(id).is_some_and(|shard| shard.progress() == Progress::Unread);
         let (first_ordinal, missing) = match follower.graph.page(id, &batch.records, wall) {
             Some(PageRead::Taken { first_ordinal, missing }) => (first_ordinal, missing),
@@ -159,7 +159,10 @@ impl<P: Ports> Feed<P> {
                 (error, false)
             }
         };
-        if lane.failures == 1 && error != StreamError::Expired {
+        // An iterator that has merely expired is nothing to worry about, or to wait for.
+        let expired = error == StreamError::Expired && lane.failures == 1;
+        lane.failing |= !expired;
+        if lane.failures == 1 && !expired {
             tracing::warn!(shard = %id, "a poll failed: {error}");
         }
         let from_the_start = shard.mark().position() == Position::TrimHorizon;
@@ -189,9 +192,7 @@ impl<P: Ports> Feed<P> {
             }
             StreamError::Expired | StreamError::Call(_) => Verdict::Again,
         };
-        // An iterator that has merely expired, or a position that was withdrawn, needs no waiting.
-        let at_once =
-            (error == StreamError::Expired && lane.failures == 1) || matches!(verdict, Verdict::Withdraw(_));
+        let at_once = expired || matches!(verdict, Verdict::Withdraw(_));
         let wait = if at_once { Duration::ZERO } else { backoff(lane.failures, random) };
         let asked = match &error {
             StreamError::Call(CallError { fault: Fault::Throttled { retry_after }, .. }) => {

@@ -314,12 +314,15 @@ impl<P: Ports> Feed<P> {
     fn apply(&mut self, answer: Answer) -> Result<(), FeedError> {
         match answer {
             Answer::Table(result) => self.apply_table(result),
-            Answer::Page { stream, result } => self.apply_page(stream, result),
+            Answer::Page { stream, result } => {
+                self.apply_page(stream, result);
+                self.note_positions();
+            }
             Answer::Children { stream, parent, result } => self.apply_children(stream, &parent, result),
             Answer::Polled { stream, shard, polled } => self.apply_polled(stream, &shard, polled),
             Answer::Saved { stream, checkpoint, result } => {
                 self.apply_saved(stream, checkpoint, result)?;
-                self.told_late();
+                self.note_positions();
             }
             Answer::Deleted { id, result } => self.apply_deleted(id, result)?,
         }
@@ -354,8 +357,12 @@ impl<P: Ports> Feed<P> {
         }
     }
 
-    /// Once positions are there that came too late for the first sweep, asks for another.
-    fn told_late(&mut self) {
+    /// Takes note of positions that are all stored. If they came too late for the first sweep, asks
+    /// for another.
+    fn note_positions(&mut self) {
+        for follower in self.followers.iter_mut().filter(|follower| !follower.positioned) {
+            follower.note_position();
+        }
         if self.late && self.positioned() {
             self.late = false;
             let detail = "positions were opened only after the first sweep could begin".to_owned();
@@ -388,7 +395,7 @@ impl<P: Ports> Feed<P> {
     }
 
     pub(super) fn positioned(&self) -> bool {
-        self.followers.last().is_some_and(|follower| follower.current && follower.positioned())
+        self.followers.last().is_some_and(|follower| follower.current && follower.positioned)
     }
 
     fn publish(&mut self, now: Duration) {
@@ -465,7 +472,7 @@ fn lag_of(shard: &Shard, lane: &Lane, polled: bool, now: Duration) -> ShardLag {
     ShardLag {
         oldest_unsettled: shard.mark().oldest(),
         unread_since: (!shard.caught_up()).then(|| shard.read_through()),
-        last_success: polled.then(|| (now.saturating_sub(lane.fine_until), lane.failures > 0)),
+        last_success: polled.then(|| (now.saturating_sub(lane.fine_until), lane.failing)),
     }
 }
 

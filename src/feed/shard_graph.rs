@@ -103,6 +103,11 @@ impl ShardGraph {
             if shard.parent.is_none() && !shard.parent_settled {
                 shard.parent.clone_from(&description.parent);
                 self.join_parent(id);
+            } else if let Some(parent) = description.parent.as_ref().filter(|parent| *parent != id)
+                && let Some(parent) = self.shards.get_mut(parent)
+            {
+                // It was shown after its child, which waits no longer; but it has one.
+                parent.children.insert(id.clone());
             }
             return;
         }

@@ -86,7 +86,10 @@ impl Model {
     }
 
     fn visible(&self) -> Vec<usize> {
-        (0..self.shards.len()).filter(|n| !self.shards[*n].hidden && !self.shards[*n].gone).collect()
+        let hidden = |n: usize| {
+            std::iter::successors(Some(n), |n| self.shards[*n].parent).any(|n| self.shards[n].hidden)
+        };
+        (0..self.shards.len()).filter(|n| !hidden(*n) && !self.shards[*n].gone).collect()
     }
 
     fn found(&mut self, findings: impl IntoIterator<Item = Finding>) {
@@ -246,7 +249,8 @@ impl Model {
             self.graph().saved(checkpoint.clone());
             self.store.insert(at, checkpoint);
         }
-        if self.graph().listed_once() {
+        let all_saved = self.graph().shards().all(|(_, shard)| shard.is_saved());
+        if self.graph().listed_once() && all_saved {
             self.listed_stored = true;
             self.promised_from.get_or_insert(now);
         }

@@ -158,7 +158,7 @@ async fn a_null_iterator_comes_with_records_and_empty_pages_are_no_end() {
 #[tokio::test(start_paused = true)]
 async fn expired_iterators_are_replaced_and_lose_nothing() {
     let world = World::new();
-    world.lock().iterator_life = Some(Duration::from_millis(700));
+    world.lock().iterator_life = Some(Duration::from_millis(200));
     let mut feed = Running::start(&world).await;
     for n in 0..30 {
         world.write("s1", &n.to_string());
