@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::checkpoint::{ShardCheckpoint, StreamCheckpoint};
+use super::limits::UNSETTLED_PER_SHARD;
 use super::listing::Listing;
 use super::pace::Pace;
 use super::service::FeedSettings;
@@ -33,6 +34,8 @@ pub(super) struct Follower {
     pub(super) record: StreamRecord,
     /// Whether this process has stored, or found stored, a position in every shard.
     pub(super) positioned: bool,
+    /// An older stream comes first.
+    pub(super) held: bool,
     /// When a shard last brought a record, by the monotonic clock.
     pub(super) last_record: Duration,
 }
@@ -114,6 +117,7 @@ impl Follower {
             },
             record: StreamRecord { saved: record, writing: false, due: now, failures: 0 },
             positioned: false,
+            held: false,
             last_record: now,
         }
     }
@@ -166,6 +170,12 @@ impl Follower {
             || (self.discovery.completed
                 && self.record.saved.as_ref().is_some_and(|saved| saved.listed)
                 && self.graph.shards().all(|(_, shard)| shard.is_saved()));
+    }
+
+    /// Whether a shard may be polled, once it is due and no older stream comes first.
+    pub(super) fn may_poll(&self, id: &ShardId) -> bool {
+        self.graph.may_read(id)
+            && self.graph.shard(id).is_some_and(|shard| shard.mark().outstanding() < UNSETTLED_PER_SHARD)
     }
 
     /// Whether nothing is left to be read of it.

@@ -1,6 +1,6 @@
 //! The feed's one task: starts the calls that are due, and applies their answers one at a time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -14,7 +14,7 @@ use super::checkpoint::{Checkpoint, PREFIX, ShardCheckpoint, StreamCheckpoint};
 use super::follower::{Follower, Lane};
 use super::gap::{Gap, GapCause};
 use super::lag::ShardLag;
-use super::limits::{FLUSH_LIMIT, OPEN_LIMIT, PUBLISH_INTERVAL, UNSETTLED_PER_SHARD};
+use super::limits::{FLUSH_LIMIT, OPEN_LIMIT, PUBLISH_INTERVAL};
 use super::metrics::FeedMetrics;
 use super::shard_graph::{Finding, Shard};
 use super::ticket::Settled;
@@ -75,6 +75,7 @@ pub struct Feed<P: Ports> {
     publish_due: Duration,
     pub(super) reads: FuturesUnordered<Call>,
     pub(super) polls_running: usize,
+    pub(super) agenda: Agenda,
     pub(super) writes: FuturesUnordered<Call>,
 }
 
@@ -99,6 +100,17 @@ pub(super) struct TableWatch {
     pub(super) disabled_told: bool,
     /// That the table is missing has been logged.
     pub(super) missing_told: bool,
+}
+
+/// Which shards are to be polled next.
+#[derive(Default)]
+pub(super) struct Agenda {
+    /// When, which stream, which shard. What is here may have changed since, and is checked again.
+    pub(super) polls: BTreeSet<(Duration, u64, ShardId)>,
+    /// When it is made anew from all shards.
+    pub(super) renew_due: Duration,
+    /// Unsettled changes: as of then, and those read since.
+    pub(super) unsettled: usize,
 }
 
 /// The one deletion of a record that may be under way.
@@ -178,6 +190,7 @@ impl<P: Ports> Feed<P> {
             publish_due: now,
             reads: FuturesUnordered::new(),
             polls_running: 0,
+            agenda: Agenda { renew_due: now, ..Agenda::default() },
             writes: FuturesUnordered::new(),
         };
         feed.restore(records);
@@ -321,8 +334,16 @@ impl<P: Ports> Feed<P> {
             Answer::Children { stream, parent, result } => self.apply_children(stream, &parent, result),
             Answer::Polled { stream, shard, polled } => self.apply_polled(stream, &shard, polled),
             Answer::Saved { stream, checkpoint, result } => {
+                let shard = match &checkpoint {
+                    Checkpoint::Shard(at) => Some(at.shard.clone()),
+                    Checkpoint::Stream(_) => None,
+                };
                 self.apply_saved(stream, checkpoint, result)?;
                 self.note_positions();
+                let index = self.followers.iter().position(|follower| follower.serial == stream);
+                if let (Some(index), Some(shard)) = (index, shard) {
+                    self.put_on_agenda(index, &shard);
+                }
             }
             Answer::Deleted { id, result } => self.apply_deleted(id, result)?,
         }
@@ -457,9 +478,9 @@ fn give<T>(
 fn state_of(follower: &Follower, id: &ShardId, shard: &Shard) -> ShardState {
     if shard.ended() {
         ShardState::Settling
-    } else if !follower.graph.may_read(id) {
+    } else if follower.held || !follower.graph.may_read(id) {
         ShardState::Waiting
-    } else if shard.mark().outstanding() >= UNSETTLED_PER_SHARD {
+    } else if !follower.may_poll(id) {
         ShardState::Full
     } else if shard.caught_up() {
         ShardState::CaughtUp

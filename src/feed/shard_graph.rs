@@ -17,6 +17,8 @@ use crate::ports::{ChangeRecord, Position, SequenceNumber, ShardDescription, Sha
 pub(super) struct ShardGraph {
     stream: String,
     shards: BTreeMap<ShardId, Shard>,
+    /// Shards read to their end of which no child is known.
+    childless: BTreeSet<ShardId>,
     /// Every shard has been seen once.
     listed_once: bool,
     /// The stream gets no new shards.
@@ -83,14 +85,22 @@ pub(super) enum PageRead {
 impl ShardGraph {
     /// Goes on from stored checkpoints.
     pub(super) fn restore(stream: &str, checkpoints: Vec<ShardCheckpoint>, listed_once: bool) -> Self {
-        let mut graph =
-            Self { stream: stream.to_owned(), shards: BTreeMap::new(), listed_once, closed: false };
+        let mut graph = Self {
+            stream: stream.to_owned(),
+            shards: BTreeMap::new(),
+            childless: BTreeSet::new(),
+            listed_once,
+            closed: false,
+        };
         for saved in checkpoints {
             graph.shards.insert(saved.shard.clone(), Shard::restore(saved));
         }
         let ids: Vec<ShardId> = graph.shards.keys().cloned().collect();
-        for id in ids {
-            graph.join_parent(&id);
+        for id in &ids {
+            graph.join_parent(id);
+        }
+        for id in &ids {
+            graph.note_childless(id);
         }
         graph
     }
@@ -103,11 +113,9 @@ impl ShardGraph {
             if shard.parent.is_none() && !shard.parent_settled {
                 shard.parent.clone_from(&description.parent);
                 self.join_parent(id);
-            } else if let Some(parent) = description.parent.as_ref().filter(|parent| *parent != id)
-                && let Some(parent) = self.shards.get_mut(parent)
-            {
-                // It was shown after its child, which waits no longer; but it has one.
-                parent.children.insert(id.clone());
+            } else if let Some(parent) = description.parent.as_ref().filter(|parent| *parent != id) {
+                // It may have been shown after its child, which waits no longer; but it has one.
+                self.add_child(parent, id);
             }
             return;
         }
@@ -157,10 +165,23 @@ impl ShardGraph {
             }
             ancestor = self.shards.get(at).and_then(|shard| shard.parent.as_ref());
         }
-        if let Some(known) = self.shards.get_mut(&parent) {
-            known.children.insert(id.clone());
+        self.add_child(&parent, id);
+    }
+
+    fn add_child(&mut self, parent: &ShardId, child: &ShardId) {
+        if let Some(known) = self.shards.get_mut(parent) {
+            known.children.insert(child.clone());
             // It has a child, so it is closed, whatever the listing says.
             known.closed = true;
+            self.childless.remove(parent);
+        }
+    }
+
+    fn note_childless(&mut self, id: &ShardId) {
+        let childless =
+            self.shards.get(id).is_some_and(|s| s.progress == Progress::Ended && s.children.is_empty());
+        if childless {
+            self.childless.insert(id.clone());
         }
     }
 
@@ -275,6 +296,7 @@ impl ShardGraph {
             shard.progress = Progress::Ended;
             shard.closed = true;
         }
+        self.note_childless(id);
     }
 
     /// The shard's position is gone, or was never in it: it is read again from its beginning.
@@ -355,12 +377,12 @@ impl ShardGraph {
     /// continued, but its children may become visible late.
     pub(super) fn childless(&self) -> impl Iterator<Item = &ShardId> {
         let live = !self.closed;
-        self.shards
-            .iter()
-            .filter(move |(_, shard)| {
-                live && shard.progress == Progress::Ended && shard.listed && shard.children.is_empty()
-            })
-            .map(|(id, _)| id)
+        self.childless.iter().filter(move |id| live && self.shards.get(*id).is_some_and(|shard| shard.listed))
+    }
+
+    /// The shards that continue a shard.
+    pub(super) fn children(&self, id: &ShardId) -> impl Iterator<Item = &ShardId> {
+        self.shards.get(id).into_iter().flat_map(|shard| &shard.children)
     }
 
     /// Whether nothing of the stream is left to be read, handled or stored.
@@ -407,6 +429,7 @@ impl ShardGraph {
     /// Forgets a shard whose checkpoint is no longer kept.
     pub(super) fn forget(&mut self, id: &ShardId) {
         let Some(gone) = self.shards.remove(id) else { return };
+        self.childless.remove(id);
         for child in &gone.children {
             if let Some(child) = self.shards.get_mut(child) {
                 child.parent_settled = true;
