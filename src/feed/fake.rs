@@ -215,8 +215,8 @@ impl World {
         *inner.calls.entry(name).or_default() += 1;
         let random = inner.next_random();
         let fault = match inner.failing.get(name) {
-            Some((one_in, fault)) if random % one_in == 0 => Some(*fault),
-            _ if inner.a_third_fails && random % 3 == 0 => Some(Fault::Indeterminate),
+            Some((one_in, fault)) if random.is_multiple_of(*one_in) => Some(*fault),
+            _ if inner.a_third_fails && random.is_multiple_of(3) => Some(Fault::Indeterminate),
             _ => None,
         };
         match fault {

@@ -252,7 +252,12 @@ impl<P: Ports> Feed<P> {
         let finding = match verdict {
             Verdict::Again => return None,
             Verdict::Withdraw(cause) => follower.graph.withdraw(id, *cause, wall),
-            Verdict::Lose => follower.graph.lose(id, wall),
+            Verdict::Lose => {
+                if let Some(lane) = follower.lanes.get_mut(id) {
+                    lane.denials = 0;
+                }
+                follower.graph.lose(id, wall)
+            }
         };
         follower.dirty.insert(id.clone());
         finding

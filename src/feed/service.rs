@@ -72,6 +72,8 @@ pub struct Feed<P: Ports> {
     pub(super) describe_free_at: Duration,
     /// [`Feed::open`] returned without a position: the first sweep may have come before it.
     late: bool,
+    /// [`Feed::run`] has begun.
+    running: bool,
     publish_due: Duration,
     pub(super) reads: FuturesUnordered<Call>,
     pub(super) polls_running: usize,
@@ -96,6 +98,8 @@ pub(super) struct TableWatch {
     pub(super) described: bool,
     /// Whether the current stream records changes.
     pub(super) enabled: bool,
+    /// How often in a row it had no stream.
+    pub(super) awaited: u32,
     /// The gap of a disabled stream has been told.
     pub(super) disabled_told: bool,
     /// That the table is missing has been logged.
@@ -187,6 +191,7 @@ impl<P: Ports> Feed<P> {
             deleting: Deleting::default(),
             describe_free_at: now,
             late: false,
+            running: false,
             publish_due: now,
             reads: FuturesUnordered::new(),
             polls_running: 0,
@@ -216,8 +221,15 @@ impl<P: Ports> Feed<P> {
     /// [`FeedError::Fenced`] as soon as a write shows that another replica is the leader;
     /// [`FeedError::Abandoned`] when the receivers are gone.
     pub async fn run(mut self, stop: CancellationToken, drained: CancellationToken) -> Result<(), FeedError> {
+        let now = self.monotonic();
+        self.running = true;
+        // Nothing was polled since it was opened, and nothing was to be.
+        for lane in self.followers.iter_mut().flat_map(|follower| follower.lanes.values_mut()) {
+            lane.fine_until = now;
+        }
         let result = self.follow(&stop, &drained).await;
         self.view.retire();
+        self.metrics.retire();
         result
     }
 
@@ -451,7 +463,7 @@ impl<P: Ports> Feed<P> {
             unsettled,
             shards,
         };
-        self.view.publish(snapshot, fine_until, now);
+        self.view.publish(snapshot, fine_until, self.running.then_some(now));
     }
 }
 

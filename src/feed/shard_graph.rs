@@ -50,6 +50,8 @@ pub(super) struct Shard {
     closed: bool,
     /// It was in the last complete listing, or has come since.
     listed: bool,
+    /// It was listed again after it had been given up.
+    listed_again: bool,
     mark: LowWater,
     /// The checkpoint that it was resumed from, until the first record after it is seen.
     resumed: Option<SequenceNumber>,
@@ -192,6 +194,7 @@ impl ShardGraph {
         let known: BTreeSet<ShardId> = self.shards.keys().cloned().collect();
         for (id, shard) in &mut self.shards {
             shard.listed = listed.contains(id);
+            shard.revive();
             if shard.parent_settled {
                 continue;
             }
@@ -319,8 +322,7 @@ impl ShardGraph {
     pub(super) fn lose(&mut self, id: &ShardId, now: Timestamp) -> Option<Finding> {
         let shard = self.shards.get_mut(id).filter(|shard| !shard.ended())?;
         let from = Some(shard.through());
-        shard.progress = Progress::Lost;
-        shard.read_through = now;
+        shard.lose(now);
         let detail = format!("shard {id} of {} is gone and was not read to its end", self.stream);
         Some(Finding { cause: GapCause::ShardGone, from, detail })
     }
@@ -331,8 +333,7 @@ impl ShardGraph {
         let mut count = 0_u32;
         for shard in self.shards.values_mut().filter(|shard| !shard.ended()) {
             from = Some(from.map_or(shard.through(), |from| from.min(shard.through())));
-            shard.progress = Progress::Lost;
-            shard.read_through = now;
+            shard.lose(now);
             count += 1;
         }
         let detail =
@@ -462,6 +463,7 @@ impl Shard {
             progress: Progress::Unread,
             closed: description.closed,
             listed: true,
+            listed_again: false,
             mark: LowWater::new(None),
             resumed: None,
             empty_pages: 0,
@@ -485,6 +487,7 @@ impl Shard {
             progress,
             closed: saved.finished,
             listed: true,
+            listed_again: false,
             mark: LowWater::new(saved.sequence.clone()),
             resumed: saved.sequence.clone(),
             empty_pages: 0,
@@ -498,6 +501,24 @@ impl Shard {
         self.read_through = now;
         self.resumed = None;
         self.empty_pages = 0;
+    }
+
+    fn lose(&mut self, now: Timestamp) {
+        self.progress = Progress::Lost;
+        self.listed_again = false;
+        self.read_through = now;
+    }
+
+    /// A shard that was given up and is listed after all is read on. Only the second listing counts:
+    /// the first may have begun before the shard went.
+    fn revive(&mut self) {
+        if self.progress != Progress::Lost || !self.listed {
+            return;
+        }
+        if self.listed_again {
+            self.progress = Progress::Reading;
+        }
+        self.listed_again = true;
     }
 
     /// Read to its end, or lost.

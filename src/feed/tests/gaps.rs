@@ -90,6 +90,24 @@ async fn an_unfinished_shard_that_is_gone() {
     expect_no_more(&world).await;
 }
 
+/// What was given up and is there after all is read again, not only until the next restart.
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_comes_back() {
+    let world = World::new();
+    let mut feed = Running::start(&world).await;
+    world.write("s1", "first");
+    feed.settle_all().await;
+    world.change_shard("s1", |shard| shard.gone = true);
+    seconds(5).await;
+    world.change_shard("s1", |shard| shard.gone = false);
+    world.write("s1", "second");
+    seconds(130).await;
+    assert_eq!(feed.settle_all().await, ["second"]);
+    assert_eq!(feed.gaps(), [GapCause::ShardGone]);
+    feed.stop().await;
+    expect_no_more(&world).await;
+}
+
 /// The child of a shard that is gone does not wait for it.
 #[tokio::test(start_paused = true)]
 async fn an_unfinished_parent_that_is_gone() {

@@ -114,7 +114,7 @@ impl Model {
             self.shards[shard].closed_at = Some(self.now);
             for n in 0..1 + (arg / 64) % 2 {
                 let child = self.add(Some(shard));
-                self.shards[child].hidden = (arg / 128 + n) % 3 == 0;
+                self.shards[child].hidden = (arg / 128 + n).is_multiple_of(3);
             }
         }
     }
@@ -136,11 +136,11 @@ impl Model {
         let visible = self.visible();
         let mut order = visible.clone();
         // Pages come in any order of shards: children before parents, too.
-        if arg % 2 == 0 {
+        if arg.is_multiple_of(2) {
             order.reverse();
         }
         let now = self.now;
-        for shard in order.into_iter().filter(|n| complete || (n + arg) % 3 == 0) {
+        for shard in order.into_iter().filter(|n| complete || (n + arg).is_multiple_of(3)) {
             let description = self.describe(shard);
             self.graph().seen(&description, now);
         }
