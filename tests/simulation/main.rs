@@ -1,0 +1,15 @@
+//! The program on a simulated AWS account, with faults at every call.
+//!
+//! `account` is the account behind the ports, `faults` what goes wrong at its gate, `invariants` what
+//! must hold all the same, `trace` the history that is printed, `harness` what drives the program.
+
+#[cfg(test)]
+mod account;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod invariants;
+#[cfg(test)]
+mod prng;
+#[cfg(test)]
+mod trace;
