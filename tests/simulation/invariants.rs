@@ -255,6 +255,13 @@ fn row_lately(world: &World, folded: &str) -> bool {
     lives.any(|(_, life)| life.present || life.removed_ms.is_some_and(|removed| removed >= since))
 }
 
+/// Whether a row of this name is there, and has been for longer than the grace.
+fn row_stands(world: &World, folded: &str) -> bool {
+    let since = world.now.saturating_sub(ms(world.rules.grace));
+    let mut lives = world.table.life.iter().filter(|(name, _)| name.eq_ignore_ascii_case(folded));
+    lives.any(|(_, life)| life.present && life.present_since_ms <= since.max(1))
+}
+
 /// 7: why this user may be taken down, or why not.
 fn removal_evidence(world: &World, folded: &str, user: &SimUser) -> Result<(), String> {
     let life = world.table.life.get(user.name.as_str());
@@ -262,7 +269,10 @@ fn removal_evidence(world: &World, folded: &str, user: &SimUser) -> Result<(), S
     let removed_since = life
         .and_then(|life| life.removed_ms)
         .is_some_and(|removed| removed / 1_000 >= user.created_ms / 1_000);
-    if world.table.contains_folded(folded) {
+    if user.doomed {
+        return Ok(());
+    }
+    if row_stands(world, folded) {
         return if removed_since { Ok(()) } else { Err("its row has been there all its life".to_owned()) };
     }
     let dropped =
@@ -353,6 +363,12 @@ pub(crate) fn before(world: &mut World, folded: &str, change: &Change<'_>) {
     }
     if matches!(change, Change::DeleteUser) {
         brake(world, folded);
+    }
+    if change.destroys() {
+        let doomed = world.iam.live(folded).is_some_and(|user| removal_evidence(world, folded, user).is_ok());
+        if let Some(user) = world.iam.live_mut(folded) {
+            user.doomed = doomed;
+        }
     }
 }
 
@@ -688,12 +704,21 @@ pub(crate) fn unsettled(world: &World) -> Vec<String> {
     faults
 }
 
-/// Whether only a person can help: a parameter of another type, or keys of others in every place.
+/// Whether only a person can help: a parameter of another type, keys of others in the way, or a
+/// current key that a person deactivated.
 fn blocked(world: &World, user: &SimUser) -> bool {
     let parameter = world.ssm.parameters.get(&world.parameter_of(&user.name));
-    let foreign = user.live_keys().filter(|key| key.maker == Maker::Operator && !key.claimed).count();
-    parameter.is_some_and(|parameter| !parameter.secure)
-        || (foreign >= 2 && world.rules.policy.foreign == ForeignKeys::Report)
+    if parameter.is_some_and(|parameter| !parameter.secure) {
+        return true;
+    }
+    let foreign: Vec<&SimKey> =
+        user.live_keys().filter(|key| key.maker == Maker::Operator && !key.claimed).collect();
+    let crowded = !foreign.is_empty() && user.live_keys().count() >= 2 && !current_works(world, user);
+    let puzzling = user.live_keys().count() >= 2 && foreign.iter().any(|key| key.ambiguous);
+    let document = world.document_of(&user.name);
+    let current = document.as_ref().and_then(KeyDocument::current_id).and_then(|id| user.live_key(id));
+    let deactivated = user.meddled_ms.is_some() && current.is_some_and(|key| !*key.active.get());
+    deactivated || puzzling || (crowded && world.rules.policy.foreign == ForeignKeys::Report)
 }
 
 /// Users and parameters that should be gone.
@@ -713,4 +738,18 @@ fn orphans(world: &World, faults: &mut Vec<String>) {
             faults.push(format!("{name}: a parameter of nobody"));
         }
     }
+}
+
+/// Whether a key is due for rotation or deletion within this time, so that there will be no silence.
+pub(crate) fn comes_of_age(world: &World, within: Duration) -> bool {
+    let policy = &world.rules.policy;
+    let then = world.now + ms(within);
+    world.iam.all().flat_map(|(_, user)| user.live_keys()).any(|key| {
+        let age = then.saturating_sub(key.created_ms);
+        let overlap = key.superseded_ms.map(|at| then.saturating_sub(at));
+        match overlap {
+            None => age >= ms(policy.rotate_after),
+            Some(overlap) => age >= ms(policy.delete_after) && overlap >= ms(policy.min_overlap),
+        }
+    })
 }

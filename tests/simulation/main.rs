@@ -8,8 +8,14 @@ mod account;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod harness;
+#[cfg(test)]
 mod invariants;
 #[cfg(test)]
 mod prng;
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod self_test;
 #[cfg(test)]
 mod trace;

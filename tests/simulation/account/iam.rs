@@ -71,6 +71,8 @@ pub(crate) struct SimUser {
     pub(crate) meddled_ms: Option<u64>,
     /// From now on `current` must be a working key (invariant 1).
     pub(crate) armed: bool,
+    /// Its removal has begun, with evidence: a row that comes back now is too late for this life.
+    pub(crate) doomed: bool,
     /// Mints already spent: values of the `minting` tag under which CreateAccessKey was sent.
     pub(crate) minted_under: Vec<String>,
 }
@@ -239,6 +241,7 @@ impl World {
             keys: Vec::new(),
             meddled_ms: None,
             armed: false,
+            doomed: false,
             minted_under: Vec::new(),
         });
         id

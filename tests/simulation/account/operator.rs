@@ -24,7 +24,8 @@ impl World {
     /// Writes a row, of any spelling. A row that is there already makes no record.
     pub(crate) fn put_row(&mut self, name: &str) {
         self.know_parameter(name);
-        if self.table.insert(name) {
+        let now = self.now;
+        if self.table.insert(name, now) {
             self.record_change(name, ChangeKind::Written);
         }
     }

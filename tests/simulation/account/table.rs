@@ -14,6 +14,8 @@ use crate::trace::Hash;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RowLife {
     pub(crate) present: bool,
+    /// Since when it is there without a break.
+    pub(crate) present_since_ms: u64,
     /// When it was last removed, however that was.
     pub(crate) removed_ms: Option<u64>,
     /// When it was last removed with a record in the stream that can still be read: every
@@ -34,6 +36,8 @@ pub(crate) struct Table {
     /// By hash, as a scan meets them.
     rows: BTreeSet<(u64, String)>,
     pub(crate) life: BTreeMap<String, RowLife>,
+    /// Another attribute of a row: what makes a write a change.
+    pub(crate) notes: BTreeMap<String, String>,
 }
 
 fn place(name: &str) -> (u64, String) {
@@ -43,7 +47,14 @@ fn place(name: &str) -> (u64, String) {
 impl Table {
     pub(crate) fn new(name: &str) -> Self {
         let name = name.to_owned();
-        Self { name, exists: true, generation: 1, rows: BTreeSet::new(), life: BTreeMap::new() }
+        Self {
+            name,
+            exists: true,
+            generation: 1,
+            rows: BTreeSet::new(),
+            life: BTreeMap::new(),
+            notes: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn arn(&self) -> String {
@@ -68,9 +79,12 @@ impl Table {
         self.rows.is_empty()
     }
 
-    pub(super) fn insert(&mut self, name: &str) -> bool {
+    pub(super) fn insert(&mut self, name: &str, now: u64) -> bool {
         let life = self.life.entry(name.to_owned()).or_default();
-        life.present = true;
+        if !life.present {
+            life.present = true;
+            life.present_since_ms = now;
+        }
         life.dropped = false;
         self.rows.insert(place(name))
     }
