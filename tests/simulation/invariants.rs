@@ -94,8 +94,7 @@ pub(crate) enum Change<'a> {
     DeleteKey(&'a AccessKeyId),
     Remove(&'a Leftover),
     DeleteUser,
-    /// With the document's text.
-    PutParameter(&'a str),
+    PutParameter,
     DeleteParameter,
 }
 
@@ -113,15 +112,7 @@ impl Change<'_> {
             | Self::UntagUser(_)
             | Self::PutBoundary(_)
             | Self::CreateKey
-            | Self::PutParameter(_) => false,
-        }
-    }
-
-    /// A short description that holds no secret.
-    fn describe(&self) -> String {
-        match self {
-            Self::PutParameter(_) => "PutParameter".to_owned(),
-            other => format!("{other:?}"),
+            | Self::PutParameter => false,
         }
     }
 }
@@ -345,7 +336,7 @@ pub(crate) fn before(world: &mut World, folded: &str, change: &Change<'_>) {
                 | Change::DeactivateKey(_)
                 | Change::DeleteKey(_)
                 | Change::Remove(_)
-                | Change::PutParameter(_)
+                | Change::PutParameter
                 | Change::DeleteParameter => {}
             }
         }
@@ -419,7 +410,7 @@ fn ownership(
         && change.destroys()
         && removal_evidence(world, folded, user).is_ok();
     if !(adopts || lately || orphan) {
-        broken.push((4, format!("{} on {folded}, which is not owned", change.describe())));
+        broken.push((4, format!("{change:?} on {folded}, which is not owned")));
     }
 }
 

@@ -40,6 +40,12 @@ pub(crate) struct Line {
     pub(crate) got: String,
 }
 
+impl Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: expected {}, got {}", self.what, self.expected, self.got)
+    }
+}
+
 /// Everything that a scenario saw.
 #[derive(Debug, Default)]
 pub(crate) struct Seen(pub(crate) Vec<Line>);

@@ -13,7 +13,7 @@ use iam_user_controller::ports::{
 use tokio_util::sync::CancellationToken;
 
 use crate::account::{Account, AccountSettings};
-use crate::faults::{Call, Faults, Kind};
+use crate::faults::{Call, Faults, Fired, Kind};
 use crate::harness::{self, Act, Report, Scenario};
 use crate::invariants::Rules;
 use crate::scenarios::{self, Hands};
@@ -69,7 +69,7 @@ fn the_account_does_what_aws_documents() {
             let ports = account.boot(replica);
             let seen = scenario.run(&ports, &SimulatedHands(account.clone()), "t-").await;
             assert!(seen.0.len() >= 6, "{scenario:?} saw only {} things", seen.0.len());
-            seen.differences().into_iter().map(|line| format!("{line:?}")).collect::<Vec<_>>()
+            seen.differences().into_iter().map(|line| line.to_string()).collect::<Vec<_>>()
         });
         assert!(differences.is_empty(), "{scenario:?}: {differences:#?}");
     }
@@ -133,7 +133,7 @@ async fn toy_user<P: Ports>(ports: &P, name: &UserName, flaw: Flaw) -> Result<()
     let (iam, vault) = (ports.directory(), ports.vault());
     let minting = ("iam-user-controller:minting".to_owned(), "2026-01-01T00:00:00Z".to_owned());
     if let Some(user) = iam.user(name).await? {
-        if user.tags.get("managed-by").is_none() {
+        if !user.tags.contains_key("managed-by") {
             if flaw == Flaw::TouchesForeignUser {
                 iam.put_boundary(name, &rules.policy.boundary.unwrap_or_default()).await?;
             }
@@ -253,13 +253,20 @@ fn the_same_seed_gives_the_same_history() {
     scenario.account.conduct.stale_per_mille = 100;
     scenario.account.faults = Faults::everywhere(20_000);
     let mut hashes = std::collections::BTreeSet::new();
+    let mut fired = Fired::default();
     for seed in 0..20 {
         let (one, two) = (toy_history(seed, &scenario, Flaw::None), toy_history(seed, &scenario, Flaw::None));
         assert_eq!(one.trace, two.trace, "seed {seed}");
         assert_eq!((one.hash, one.calls, &one.violations), (two.hash, two.calls, &two.violations));
+        assert!(one.simulated > scenario.faults_until || !one.ok(), "{}", one.story());
         hashes.insert(one.hash);
+        fired.add(&one.fired);
     }
     assert_eq!(hashes.len(), 20, "other seeds give other histories");
+    let missing = fired.missing();
+    assert!(
+        !missing.contains(&(Call::GetUser, Kind::Stale)) && missing.contains(&(Call::Glance, Kind::Stale))
+    );
 }
 
 #[test]
@@ -414,4 +421,93 @@ fn throttled_and_denied_calls_change_nothing() {
             assert!(account.lock().iam.live("ann").is_none());
         });
     }
+}
+
+#[test]
+fn what_people_do_is_done_and_excuses_the_program() {
+    let minute = |n: u64| Duration::from_secs(60 * n);
+    let alice = || "alice".to_owned();
+    let days = |n: u64| Duration::from_secs(86_400 * n);
+    let mut scenario = two_rows(Flaw::None)
+        .before([Act::LegacyUser {
+            name: "old".to_owned(),
+            current: days(3),
+            pending: Some(days(18)),
+            boundary: None,
+            stored: true,
+        }])
+        .at(minute(5), Act::ModifyRow(alice()))
+        .at(minute(6), Act::SplitShards)
+        .at(minute(7), Act::DeactivateKey(alice(), 0))
+        .at(minute(8), Act::AddForeignKey(alice()))
+        .at(minute(9), Act::DeleteKey(alice(), 0))
+        .at(minute(10), Act::SetBoundary(alice(), None))
+        .at(minute(11), Act::AddLeftover(alice(), Leftover::LoginProfile))
+        .at(minute(12), Act::SetTag(alice(), "team".to_owned(), "x".to_owned()))
+        .at(minute(13), Act::StripKeyTags(alice()))
+        .at(minute(14), Act::StripOwnership(alice()))
+        .at(minute(15), Act::StripAllTags(alice()))
+        .at(minute(16), Act::DeleteParameter(alice()))
+        .at(
+            minute(17),
+            Act::OverwriteParameter { name: alice(), text: "not a document".to_owned(), secure: true },
+        )
+        .at(minute(18), Act::Pause(0))
+        .at(minute(19), Act::Resume(0))
+        .at(minute(20), Act::Terminate(0))
+        .at(minute(21), Act::Kill(0))
+        .at(minute(22), Act::DisableStream)
+        .at(minute(23), Act::EnableStream)
+        .at(minute(24), Act::RecreateTable { keep_rows: true })
+        .at(minute(25), Act::RemoveRow(alice()))
+        .at(minute(26), Act::DeleteUser(alice()))
+        .at(minute(27), Act::ResumeDeletions)
+        .at(minute(28), Act::Jump(minute(60)));
+    scenario.account.keep_text = true;
+    let report = toy_history(11, &scenario, Flaw::None);
+    assert_eq!(
+        report.violations,
+        ["invariant 8: not settled in time: /iam_users/alice_keys: a parameter of nobody"]
+    );
+    assert!(report.simulated > minute(88));
+    for act in ["ModifyRow", "Terminate", "Jump", "pauses", "goes on", "crashes", "starts"] {
+        assert!(report.trace.iter().any(|line| line.contains(act)), "{act}");
+    }
+}
+
+#[test]
+fn a_lease_that_changed_hands_forbids_the_old_holder_to_go_on() {
+    in_simulated_time(async {
+        let account = Account::new(5, AccountSettings::new(Rules::contract()));
+        let (a, b) = (account.add_replica(0, 0), account.add_replica(0, 0));
+        let (one, two) = (account.boot(a), account.boot(b));
+        let lease = |token| Record { id: "lease".to_owned(), body: "{}".to_owned(), token };
+        one.swap(None, &lease(1)).await.expect("free");
+        account.operate(|world| world.put_row("ann"));
+        let name = UserName::parse("ann").expect("valid");
+        let tags = Tags::from([
+            ("managed-by".to_owned(), "iam-user-controller".to_owned()),
+            ("iam-user-controller:table".to_owned(), "users".to_owned()),
+        ]);
+        let boundary = Rules::contract().policy.boundary;
+        let new = NewUser { name: name.clone(), path: "/".to_owned(), boundary, tags: tags.clone() };
+        one.create_user(&new).await.expect("created");
+        // A call of the holder hangs, another takes the lease over and works on the same user: harmless.
+        account.pause(a);
+        let hanging = one.tag_user(&name, &tags);
+        let takes_over = async {
+            tokio::task::yield_now().await;
+            two.swap(Some(&lease(1)), &lease(2)).await.expect("expired");
+            sleep(1).await;
+            two.tag_user(&name, &tags).await.expect("tagged");
+            account.resume(a);
+        };
+        let (hung, ()) = tokio::join!(hanging, takes_over);
+        hung.expect("tagged, late");
+        assert_eq!(account.lock().book.violations(), [] as [String; 0]);
+        // One more is not.
+        one.tag_user(&name, &tags).await.expect("tagged");
+        let violations = account.lock().book.violations().to_vec();
+        assert!(violations[0].contains("while replica 1 holds the lease"), "{violations:?}");
+    });
 }

@@ -40,10 +40,8 @@ impl Trace {
     /// Mixes one event into the hash, and writes it down when text is kept.
     pub(crate) fn note(&mut self, words: &[u64], subject: &str, text: impl FnOnce() -> String) {
         self.hash = words.iter().fold(self.hash, |hash, word| hash.word(*word)).text(subject);
-        if let Some(lines) = &mut self.lines {
-            if lines.len() < MAX_LINES {
-                lines.push(text());
-            }
+        if let Some(lines) = self.lines.as_mut().filter(|lines| lines.len() < MAX_LINES) {
+            lines.push(text());
         }
     }
 

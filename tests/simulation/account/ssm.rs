@@ -88,7 +88,7 @@ impl Vault for ReplicaPorts {
         let owner = self.account().lock().parameter_owner(name.as_str());
         let (subject, name, text) = (owner.clone(), name.clone(), text.clone());
         self.change(Call::PutParameter, &subject, move |world| {
-            invariants::before(world, &owner, &Change::PutParameter(text.expose()));
+            invariants::before(world, &owner, &Change::PutParameter);
             world.write_parameter(name.as_str(), text.expose(), true)?;
             invariants::published(world, &owner, text.expose());
             world.book.touch(&owner);
