@@ -70,7 +70,7 @@ pub(crate) struct Conduct {
 impl Default for Conduct {
     fn default() -> Self {
         Self {
-            stale_bound_ms: 8_000,
+            stale_bound_ms: 6_000,
             stale_per_mille: 0,
             spread_ms: 10_000,
             travel_ms: (0, 0),
