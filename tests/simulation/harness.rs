@@ -61,6 +61,12 @@ pub(crate) enum Act {
         boundary: Option<String>,
         stored: bool,
     },
+    /// A user as the controller left it, with a current key of this age and perhaps an older one.
+    OwnedUser {
+        name: String,
+        current: Duration,
+        pending: Option<Duration>,
+    },
     /// Calls of a replica hang.
     Pause(usize),
     Resume(usize),
@@ -100,6 +106,8 @@ pub(crate) struct Scenario {
     pub(crate) max_calls: u64,
     /// How an operator resumes deletions: a change of the state table.
     pub(crate) resume: fn(&mut World),
+    /// Whether an operator lets held deletions go on once the faults are over, again and again.
+    pub(crate) resume_in_the_end: bool,
 }
 
 impl Scenario {
@@ -118,6 +126,7 @@ impl Scenario {
             shutdown_grace: Duration::from_secs(30),
             max_calls: 1_000_000,
             resume: |_| {},
+            resume_in_the_end: false,
         }
     }
 
@@ -299,7 +308,13 @@ impl Stage<'_> {
     }
 
     async fn settle(&self, since: Duration) -> Option<Duration> {
+        let mut resumed = since;
         loop {
+            let often = self.scenario.settle_within / 8;
+            if self.scenario.resume_in_the_end && self.elapsed().saturating_sub(resumed) >= often {
+                resumed = self.elapsed();
+                self.perform(&Act::ResumeDeletions).await;
+            }
             let (left, calls) = self.account.operate(|world| (invariants::unsettled(world), world.calls));
             let passed = self.elapsed().saturating_sub(since);
             if left.is_empty() {
@@ -347,7 +362,7 @@ impl Stage<'_> {
             Act::Terminate(replica) => self.shutdowns.borrow()[*replica].cancel(),
             Act::Jump(time) => tokio::time::advance(*time).await,
             Act::ResumeDeletions => self.account.operate(|world| {
-                world.book.resume_deletions();
+                invariants::resume_deletions(world);
                 (self.scenario.resume)(world);
             }),
             other => self.account.operate(|world| by_hand(world, other)),
@@ -396,6 +411,11 @@ fn by_hand(world: &mut World, act: &Act) {
         Act::LegacyUser { name, current, pending, boundary, stored } => {
             if let Some(name) = valid(name).filter(|name| world.iam.live(name.folded().as_str()).is_none()) {
                 world.make_legacy_user(&name, *current, *pending, boundary.as_deref(), *stored);
+            }
+        }
+        Act::OwnedUser { name, current, pending } => {
+            if let Some(name) = valid(name).filter(|name| world.iam.live(name.folded().as_str()).is_none()) {
+                world.make_owned_user(&name, *current, *pending);
             }
         }
         Act::Pause(_)

@@ -140,6 +140,8 @@ pub(crate) struct Book {
     deletions: VecDeque<u64>,
     /// An operator let held deletions go on.
     pub(crate) deletions_resumed: bool,
+    /// Users whose row was not there then: their deletion is licensed, and uses up no budget.
+    licensed: Vec<String>,
 }
 
 impl Book {
@@ -172,10 +174,10 @@ impl Book {
         self.in_flight.retain(|flight| flight.replica != replica);
     }
 
-    /// An operator says that held deletions may go on.
-    pub(crate) fn resume_deletions(&mut self) {
+    /// An operator says that held deletions, which are of these users at most, may go on.
+    pub(crate) fn resume_deletions(&mut self, licensed: Vec<String>) {
         self.deletions_resumed = true;
-        self.deletions.clear();
+        self.licensed.extend(licensed);
     }
 }
 
@@ -486,9 +488,24 @@ fn key_loss(world: &World, folded: &str, user: &SimUser, id: &AccessKeyId, broke
     }
 }
 
+/// An operator lets held deletions go on: those of users without a row, or from before its removal.
+pub(crate) fn resume_deletions(world: &mut World) {
+    let gone = |(folded, user): (&str, &SimUser)| {
+        let life = world.table.life.get(user.name.as_str());
+        let owed = life.and_then(|life| life.owed_ms).is_some_and(|owed| owed >= user.created_ms);
+        (owed || !world.table.contains_folded(folded)).then(|| folded.to_owned())
+    };
+    let licensed = world.iam.all().filter_map(gone).collect();
+    world.book.resume_deletions(licensed);
+}
+
 /// The deletion brake.
 fn brake(world: &mut World, folded: &str) {
     let now = world.now;
+    if let Some(index) = world.book.licensed.iter().position(|licensed| licensed == folded) {
+        world.book.licensed.swap_remove(index);
+        return;
+    }
     let (count, percent, window) = world.rules.brake;
     let window = ms(window);
     world.book.deletions.retain(|at| at + window > now);
@@ -653,6 +670,12 @@ fn key_faults(world: &World, user: &SimUser, document: &KeyDocument, key: &SimKe
         let overlap = key.superseded_ms.map_or(u64::MAX, |at| world.now.saturating_sub(at));
         if age > ms(policy.delete_after) + late && overlap > ms(policy.min_overlap) + late {
             faults.push(format!("pending {} is {age} ms old", key.id));
+        }
+    } else if tag(user.tags.get(), key.id.as_str()) == Some("pending_deletion") {
+        // The document that named it is lost. Consumers may still use it, so it goes in its own time.
+        let overlap = key.superseded_ms.map_or(u64::MAX, |at| world.now.saturating_sub(at));
+        if age > ms(policy.delete_after) + late && overlap > ms(policy.delete_after) + late {
+            faults.push(format!("{} is superseded, and {age} ms old", key.id));
         }
     } else if key.maker == Maker::Program || key.claimed {
         faults.push(format!("{} is a key that nobody can use", key.id));

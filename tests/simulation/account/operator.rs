@@ -213,6 +213,27 @@ impl World {
         if stored {
             let parameter = self.parameter_of(name);
             let _always_fits = self.write_parameter(&parameter, document.to_text().expose(), true);
+            let published = self.now.saturating_sub(millis(current));
+            if let Some(parameter) = self.ssm.parameters.get_mut(&parameter) {
+                parameter.modified_ms = published;
+            }
+        }
+    }
+
+    /// A user as the controller left it: owned, settled, and not touched by hand.
+    pub(crate) fn make_owned_user(&mut self, name: &UserName, current: Duration, pending: Option<Duration>) {
+        let boundary = self.rules.policy.boundary.clone();
+        self.make_legacy_user(name, current, pending, boundary.as_deref(), true);
+        let table = self.rules.policy.table.clone();
+        let Some(user) = self.iam.live_mut(name.folded().as_str()) else { return };
+        let mut tags = user.tags.get().clone();
+        tags.insert("managed-by".to_owned(), "iam-user-controller".to_owned());
+        tags.insert("iam-user-controller:table".to_owned(), table);
+        tags.insert("iam-user-controller:minting".to_owned(), "none".to_owned());
+        user.tags = History::new(tags);
+        user.armed = true;
+        for key in &mut user.keys {
+            key.maker = Maker::Program;
         }
     }
 
