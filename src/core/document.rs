@@ -1,7 +1,6 @@
 //! What is stored in a user's SSM parameter: its keys, with their secrets.
 
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use super::secret::Secret;
 use super::user::AccessKeyId;
@@ -34,22 +33,31 @@ pub struct KeyDocument {
 #[error("the parameter does not hold the key document: {0}")]
 pub struct UnreadableDocument(&'static str);
 
+/// The document's form; `K` is a key as it is read, or as it is written.
 #[derive(Serialize, Deserialize)]
-struct Wire {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    current: Option<WireKey>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pending_deletion: Option<WireKey>,
+struct Wire<K> {
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    current: Option<K>,
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    pending_deletion: Option<K>,
     #[serde(flatten)]
     other: serde_json::Map<String, serde_json::Value>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct WireKey {
+#[derive(Deserialize)]
+struct ReadKey {
     #[serde(rename = "AccessKeyID")]
     id: String,
     #[serde(rename = "SecretAccessKey")]
-    secret: Zeroizing<String>,
+    secret: String,
+}
+
+#[derive(Serialize)]
+struct WrittenKey<'a> {
+    #[serde(rename = "AccessKeyID")]
+    id: &'a str,
+    #[serde(rename = "SecretAccessKey")]
+    secret: &'a str,
 }
 
 impl KeyDocument {
@@ -59,7 +67,7 @@ impl KeyDocument {
     /// When it is not JSON, not an object, or a member of it has another form. The error never
     /// quotes the value.
     pub fn parse(text: &Secret) -> Result<Self, UnreadableDocument> {
-        let wire: Wire = serde_json::from_str(text.expose()).map_err(|error| {
+        let wire: Wire<ReadKey> = serde_json::from_str(text.expose()).map_err(|error| {
             UnreadableDocument(match error.classify() {
                 serde_json::error::Category::Data => "a member is missing or has another form",
                 serde_json::error::Category::Io
@@ -67,11 +75,11 @@ impl KeyDocument {
                 | serde_json::error::Category::Eof => "it is not JSON",
             })
         })?;
-        let stored = |key: Option<WireKey>| {
+        let stored = |key: Option<ReadKey>| {
             key.map(|key| {
                 let id =
                     AccessKeyId::parse(&key.id).ok_or(UnreadableDocument("an AccessKeyID is malformed"))?;
-                Ok(StoredKey { id, secret: Secret::new(key.secret.as_str()) })
+                Ok(StoredKey { id, secret: Secret::new(key.secret) })
             })
             .transpose()
         };
@@ -84,13 +92,12 @@ impl KeyDocument {
 
     /// The parameter's value.
     pub fn to_text(&self) -> Secret {
-        let wire_key = |key: &StoredKey| WireKey {
-            id: key.id.to_string(),
-            secret: Zeroizing::new(key.secret.expose().to_owned()),
-        };
+        fn written(key: &StoredKey) -> WrittenKey<'_> {
+            WrittenKey { id: key.id.as_str(), secret: key.secret.expose() }
+        }
         let wire = Wire {
-            current: self.current.as_ref().map(wire_key),
-            pending_deletion: self.pending.as_ref().map(wire_key),
+            current: self.current.as_ref().map(written),
+            pending_deletion: self.pending.as_ref().map(written),
             other: self.other.clone(),
         };
         // Strings and maps with string keys always serialize.

@@ -93,3 +93,34 @@ pub enum Leftover {
     /// A managed policy, by ARN.
     AttachedPolicy(String),
 }
+
+/// All that one look at a user saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// The user; `None` when IAM says that there is none.
+    pub user: Option<User>,
+    /// Its access keys, oldest first.
+    pub keys: Vec<Key>,
+    /// Its parameter.
+    pub stored: Stored,
+    /// What must go before the user can be deleted; only listed for a teardown.
+    pub leftovers: Option<Vec<Leftover>>,
+}
+
+impl Stored {
+    /// The document, when there is one.
+    pub fn document(&self) -> Option<&KeyDocument> {
+        match self {
+            Self::Document { document, .. } => Some(document),
+            Self::Missing | Self::Unreadable { .. } | Self::NotSecure => None,
+        }
+    }
+
+    /// When the parameter was last written.
+    pub fn modified(&self) -> Option<Timestamp> {
+        match self {
+            Self::Document { modified, .. } | Self::Unreadable { modified, .. } => Some(*modified),
+            Self::Missing | Self::NotSecure => None,
+        }
+    }
+}

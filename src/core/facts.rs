@@ -1,0 +1,141 @@
+//! What follows from a view: which key plays which part.
+
+use super::document::KeyDocument;
+use super::memory::{Hand, MINT_SLACK, MINT_WINDOW, Mint};
+use super::observed::{Key, Stored, User};
+use super::plan::{Desired, View};
+use super::rotation;
+use super::tags;
+use super::time::Timestamp;
+
+/// A view, and what follows from it.
+pub(super) struct Facts<'a> {
+    pub(super) view: &'a View<'a>,
+    /// The key that the document calls `current`, when IAM knows it.
+    pub(super) current: Option<&'a Key>,
+    /// Keys that have a successor: `pending_deletion` in the document, or tagged and not current.
+    pub(super) superseded: Vec<&'a Key>,
+    /// Keys that neither the document nor a tag knows, and that are not in hand.
+    pub(super) unknown: Vec<&'a Key>,
+    /// The time of an open `minting` tag.
+    pub(super) opened: Option<Timestamp>,
+}
+
+/// Why a new key is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// There is no key document that can be read.
+    NothingPublished,
+    /// The published key is gone from IAM.
+    KeyGone,
+    /// The published key was found in public.
+    Compromised,
+    /// The published key is old.
+    Age,
+}
+
+impl Need {
+    pub(super) fn why(self) -> &'static str {
+        match self {
+            Self::NothingPublished => "no current key is published",
+            Self::KeyGone => "the published key is gone from IAM",
+            Self::Compromised => "AWS has quarantined the published key",
+            Self::Age => "the current key has reached keys.rotate_after",
+        }
+    }
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn of(view: &'a View<'a>) -> Self {
+        let observed = view.observed;
+        let document = observed.stored.document();
+        let current_id = document.and_then(KeyDocument::current_id);
+        let pending_id = document.and_then(KeyDocument::pending_id);
+        let in_hand = match &view.memory.mint {
+            Mint::InHand(hand) => Some(&hand.id),
+            Mint::Idle | Mint::Opened { .. } => None,
+        };
+        let no_tags = super::observed::Tags::new();
+        let tags = observed.user.as_ref().map_or(&no_tags, |user| &user.tags);
+        let mut facts = Self {
+            view,
+            current: None,
+            superseded: Vec::new(),
+            unknown: Vec::new(),
+            opened: tags::minting_since(tags),
+        };
+        for key in observed.keys.iter().filter(|key| !view.memory.deleted.contains(&key.id)) {
+            if Some(&key.id) == current_id {
+                facts.current = Some(key);
+            } else if Some(&key.id) == in_hand {
+                // Neither known to consumers nor foreign.
+            } else if Some(&key.id) == pending_id || tags::key_tag(tags, &key.id).is_some() {
+                facts.superseded.push(key);
+            } else {
+                facts.unknown.push(key);
+            }
+        }
+        facts
+    }
+
+    pub(super) fn user(&self) -> Option<&'a User> {
+        self.view.observed.user.as_ref()
+    }
+
+    /// The user, when it is owned.
+    pub(super) fn owned(&self) -> Option<&'a User> {
+        self.user().filter(|user| tags::owned(&user.tags, &self.view.policy.table))
+    }
+
+    pub(super) fn hand(&self) -> Option<&'a Hand> {
+        match &self.view.memory.mint {
+            Mint::InHand(hand) => Some(hand),
+            Mint::Idle | Mint::Opened { .. } => None,
+        }
+    }
+
+    pub(super) fn document(&self) -> Option<&'a KeyDocument> {
+        self.view.observed.stored.document()
+    }
+
+    pub(super) fn has_row(&self) -> bool {
+        !matches!(self.view.desired, Desired::Absent)
+    }
+
+    /// Keys that IAM counts against the user's quota.
+    pub(super) fn keys_in_use(&self) -> usize {
+        let in_hand = usize::from(self.hand().is_some());
+        usize::from(self.current.is_some()) + self.superseded.len() + self.unknown.len() + in_hand
+    }
+
+    /// When the mint was opened that may have made a key that nobody knows: one of an earlier
+    /// process, or one whose answer was lost.
+    pub(super) fn lost_since(&self) -> Option<Timestamp> {
+        match self.view.memory.mint {
+            Mint::Opened { at, sent: true } => Some(at),
+            Mint::Idle => self.opened,
+            Mint::Opened { sent: false, .. } | Mint::InHand(_) => None,
+        }
+    }
+
+    /// The unknown keys that are of an age to have been made by the lost mint.
+    pub(super) fn lost_keys(&self) -> Vec<&'a Key> {
+        let Some(opened) = self.lost_since() else { return Vec::new() };
+        let young = |key: &&&Key| key.created + MINT_SLACK >= opened && key.created <= opened + MINT_WINDOW;
+        self.unknown.iter().filter(young).copied().collect()
+    }
+
+    /// Whether, and why, a new key is needed. A deactivated current key is no reason: a person did it.
+    pub(super) fn need(&self) -> Option<Need> {
+        if self.document().and_then(KeyDocument::current_id).is_none() {
+            let can_be_written = !matches!(self.view.observed.stored, Stored::NotSecure);
+            return can_be_written.then_some(Need::NothingPublished);
+        }
+        let Some(current) = self.current else { return Some(Need::KeyGone) };
+        if self.view.memory.compromised.contains(&current.id) {
+            return Some(Need::Compromised);
+        }
+        let due = rotation::rotation_due(current.created, self.view.policy);
+        (self.view.clock_trusted && current.active && self.view.now >= due).then_some(Need::Age)
+    }
+}

@@ -1,0 +1,104 @@
+//! Rules for a user that is to go: everything that IAM demands gone, the user, the parameter.
+
+use super::super::facts::Facts;
+use super::super::memory::SETTLE;
+use super::super::observed::{Stored, User};
+use super::super::plan::{Desired, Evidence, Next, State};
+use super::super::step::Step;
+
+/// Carries a granted deletion through, whatever the row does meanwhile. Keys are deactivated first,
+/// so that access ends with the first calls.
+pub(in super::super) fn teardown(facts: &Facts<'_>) -> Option<(Next, String)> {
+    let user = facts.user()?;
+    if facts.view.memory.condemned.as_ref() != Some(&user.id) {
+        return None;
+    }
+    if !facts.view.clock_trusted {
+        return Some(clock_not_trusted(facts));
+    }
+    Some((next_of_teardown(facts, user), "its deletion was granted".to_owned()))
+}
+
+fn next_of_teardown(facts: &Facts<'_>, user: &User) -> Next {
+    let observed = facts.view.observed;
+    let mut keys = observed.keys.iter().filter(|key| !facts.view.memory.deleted.contains(&key.id));
+    if let Some(active) = keys.clone().find(|key| key.active) {
+        return Next::Do(Step::DeactivateKey { key: active.id.clone() });
+    }
+    if let Some(key) = keys.next() {
+        return Next::Do(Step::DeleteKey { key: key.id.clone() });
+    }
+    match observed.leftovers.as_deref() {
+        None => Next::ListLeftovers,
+        Some([leftover, ..]) => Next::Do(Step::Remove { leftover: leftover.clone() }),
+        Some([]) => Next::Do(Step::DeleteUser { user: user.id.clone() }),
+    }
+}
+
+/// Asks the brake, when there is evidence that the user has to go.
+pub(in super::super) fn remove(facts: &Facts<'_>) -> Option<(Next, String)> {
+    let user = facts.user()?;
+    let evidence = evidence(facts, user)?;
+    if !facts.view.clock_trusted {
+        return Some(clock_not_trusted(facts));
+    }
+    let why = match evidence {
+        Evidence::RemoveRecord(at) => format!("its row was removed at {at}"),
+        Evidence::Orphan => "it has no row".to_owned(),
+    };
+    Some((Next::AskToDelete(user.id.clone(), evidence), why))
+}
+
+fn evidence(facts: &Facts<'_>, user: &User) -> Option<Evidence> {
+    let memory = facts.view.memory;
+    if let (Some(removed), Some(owned)) = (memory.revoke_before, facts.owned()) {
+        // The stream and IAM both tell whole seconds. Of two things in one second the removal counts
+        // as the earlier one when there is a row: a user that this record's own handling created anew
+        // must not fall to its replay.
+        if owned.created < removed || (!facts.has_row() && owned.created == removed) {
+            return Some(Evidence::RemoveRecord(removed));
+        }
+    }
+    (!facts.has_row() && memory.orphan.as_ref() == Some(&user.id)).then_some(Evidence::Orphan)
+}
+
+fn clock_not_trusted(facts: &Facts<'_>) -> (Next, String) {
+    let why = "the local clock is more than 5 minutes from AWS's; nothing is deleted".to_owned();
+    (Next::WaitUntil(facts.view.now + SETTLE, State::Deleting), why)
+}
+
+/// Does not believe that a user is gone while it may just not be visible yet.
+pub(in super::super) fn gone(facts: &Facts<'_>) -> Option<(Next, String)> {
+    let memory = facts.view.memory;
+    let removing = memory.remove_parameter || memory.revoke_before.is_some();
+    if facts.user().is_some() || facts.has_row() || !removing || facts.view.reads_settled {
+        return None;
+    }
+    let until = memory.unsettled_until(facts.view.now)?;
+    Some((Next::WaitUntil(until, State::Deleting), "the user may not be visible yet".to_owned()))
+}
+
+/// Deletes the parameter of a user that is gone.
+pub(in super::super) fn delete_parameter(facts: &Facts<'_>) -> Option<(Next, String)> {
+    let memory = facts.view.memory;
+    let removing = memory.remove_parameter || memory.revoke_before.is_some();
+    let left = facts.user().is_none() && !facts.has_row() && removing;
+    if !left || facts.view.observed.stored == Stored::Missing {
+        return None;
+    }
+    Some((Next::Do(Step::DeleteParameter), "its user is gone".to_owned()))
+}
+
+/// Leaves a name without a row alone: without evidence nothing is deleted.
+pub(in super::super) fn absent(facts: &Facts<'_>) -> Option<(Next, String)> {
+    if *facts.view.desired != Desired::Absent {
+        return None;
+    }
+    let rest = |state, why: &str| Some((Next::Rest { state, due: None }, why.to_owned()));
+    match facts.user() {
+        Some(_) if facts.owned().is_some() => {
+            rest(Some(State::Deleting), "it has no row; sweeps decide whether it is an orphan")
+        }
+        Some(_) | None => rest(None, ""),
+    }
+}
