@@ -86,10 +86,9 @@ output "environment" {
 output "policies" {
   description = "The policy documents of this module, as JSON, to be read or simulated."
   value = {
-    task_allow = local.task_allow_policy
-    task_deny  = local.task_deny_policy
-    boundary   = var.permissions_boundary_arn == null ? aws_iam_policy.boundary[0].policy : null
-    execution  = local.execution_policy
-    trust      = local.trust_policy
+    task      = { for name, policy in local.task_policies : name => policy.document }
+    boundary  = var.permissions_boundary_arn == null ? aws_iam_policy.boundary[0].policy : null
+    execution = local.execution_policy
+    trust     = local.trust_policy
   }
 }

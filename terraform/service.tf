@@ -121,7 +121,6 @@ resource "aws_ecs_service" "this" {
   # A task that starts before its permissions are there only fails and is started again.
   depends_on = [
     aws_iam_role_policy.execution,
-    aws_iam_role_policy.task_allow,
-    aws_iam_role_policy.task_deny,
+    aws_iam_role_policy_attachment.task,
   ]
 }

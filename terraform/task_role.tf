@@ -3,8 +3,31 @@
 # even when somebody attaches a wider policy to the role.
 
 locals {
-  actions      = jsondecode(file("${path.module}/actions.json"))
-  uses_kms_key = var.create_kms_key || var.kms_key_arn != null
+  program_actions = jsondecode(file("${path.module}/actions.json"))
+  uses_kms_key    = var.create_kms_key || var.kms_key_arn != null
+
+  # By what they act on. Changes of users that have a rule of their own are named; all others need an
+  # owned user.
+  changes_with_own_rule = {
+    create_user  = "iam:CreateUser"
+    mint_key     = "iam:CreateAccessKey"
+    put_boundary = "iam:PutUserPermissionsBoundary"
+    tag_user     = "iam:TagUser"
+    untag_user   = "iam:UntagUser"
+  }
+  actions = {
+    see_account         = [for a in local.program_actions : "${a.service}:${a.action}" if a.resource == "account"]
+    see_user            = [for a in local.program_actions : "${a.service}:${a.action}" if a.resource == "user" && !a.mutating]
+    teardown_user       = setsubtract([for a in local.program_actions : "${a.service}:${a.action}" if a.resource == "user" && a.mutating], values(local.changes_with_own_rule))
+    teardown_mfa_device = [for a in local.program_actions : "${a.service}:${a.action}" if a.resource == "mfa_device"]
+    teardown_membership = [for a in local.program_actions : "${a.service}:${a.action}" if a.resource == "group"]
+    parameter           = [for a in local.program_actions : "${a.service}:${a.action}" if a.resource == "parameter"]
+    parameter_changes   = [for a in local.program_actions : "${a.service}:${a.action}" if a.resource == "parameter" && a.mutating]
+    parameter_key       = [for a in local.program_actions : "${a.service}:${a.action}" if a.resource == "kms_key"]
+    users_table         = [for a in local.program_actions : "${a.service}:${a.action}" if a.resource == "users_table"]
+    users_stream        = [for a in local.program_actions : "${a.service}:${a.action}" if a.resource == "stream"]
+    state_table         = [for a in local.program_actions : "${a.service}:${a.action}" if a.resource == "state_table"]
+  }
 
   owned = { for key, value in local.ownership_tags : "aws:ResourceTag/${key}" => value }
 
@@ -18,7 +41,7 @@ locals {
     {
       Sid      = "SeeTheAccount"
       Effect   = "Allow"
-      Action   = concat(local.actions.observe_account, local.actions.identity)
+      Action   = local.actions.see_account
       Resource = "*"
     },
     {
@@ -26,7 +49,7 @@ locals {
       # be recognised and left alone.
       Sid      = "SeeUsers"
       Effect   = "Allow"
-      Action   = local.actions.observe_user
+      Action   = local.actions.see_user
       Resource = "${local.iam_arn}:user/*"
     },
   ]
@@ -35,7 +58,7 @@ locals {
     {
       Sid      = "CreateUserWithBoundary"
       Effect   = "Allow"
-      Action   = local.actions.create_user
+      Action   = local.changes_with_own_rule.create_user
       Resource = "${local.iam_arn}:user${var.users_path}*"
       Condition = {
         StringEquals = merge(
@@ -52,7 +75,7 @@ locals {
       # `protected_users`. A user that another controller owns is out of reach.
       Sid      = "TakeUserOver"
       Effect   = "Allow"
-      Action   = local.actions.tag_user
+      Action   = local.changes_with_own_rule.tag_user
       Resource = local.user_arns
       Condition = {
         StringEquals              = { for key, value in local.ownership_tags : "aws:RequestTag/${key}" => value }
@@ -63,7 +86,7 @@ locals {
     {
       Sid      = "TagOwnedUser"
       Effect   = "Allow"
-      Action   = local.actions.tag_user
+      Action   = local.changes_with_own_rule.tag_user
       Resource = local.user_arns
       Condition = {
         StringEquals              = local.owned
@@ -74,7 +97,7 @@ locals {
     {
       Sid      = "UntagOwnedUser"
       Effect   = "Allow"
-      Action   = local.actions.untag_user
+      Action   = local.changes_with_own_rule.untag_user
       Resource = local.user_arns
       Condition = {
         StringEquals              = local.owned
@@ -85,7 +108,7 @@ locals {
     {
       Sid      = "RestoreBoundary"
       Effect   = "Allow"
-      Action   = local.actions.put_boundary
+      Action   = local.changes_with_own_rule.put_boundary
       Resource = local.user_arns
       Condition = {
         StringEquals = merge(local.owned, { "iam:PermissionsBoundary" = local.permissions_boundary_arn })
@@ -94,7 +117,7 @@ locals {
     {
       Sid       = "MintKeyOfOwnedUser"
       Effect    = "Allow"
-      Action    = local.actions.mint_key
+      Action    = local.changes_with_own_rule.mint_key
       Resource  = local.user_arns
       Condition = { StringEquals = local.owned }
     },
@@ -181,10 +204,7 @@ locals {
     ],
   )
 
-  changes_of_users = concat(
-    local.actions.create_user, local.actions.tag_user, local.actions.untag_user, local.actions.put_boundary,
-    local.actions.mint_key, local.actions.teardown_user,
-  )
+  changes_of_users = concat(values(local.changes_with_own_rule), tolist(local.actions.teardown_user))
 
   refusals = concat(
     [
@@ -202,7 +222,7 @@ locals {
         # Also true of a request that names no boundary at all.
         Sid      = "NeverAnotherBoundary"
         Effect   = "Deny"
-        Action   = concat(local.actions.create_user, local.actions.put_boundary)
+        Action   = [local.changes_with_own_rule.create_user, local.changes_with_own_rule.put_boundary]
         Resource = "*"
         Condition = {
           StringNotEquals = { "iam:PermissionsBoundary" = local.permissions_boundary_arn }
@@ -249,8 +269,8 @@ locals {
         Sid    = "NeverUsersOfOthers${index}"
         Effect = "Deny"
         Action = concat(
-          local.actions.mint_key, local.actions.put_boundary, local.actions.untag_user,
-          var.orphans_scope == "account" ? [] : local.actions.teardown_user,
+          [local.changes_with_own_rule.mint_key, local.changes_with_own_rule.put_boundary, local.changes_with_own_rule.untag_user],
+          var.orphans_scope == "account" ? [] : tolist(local.actions.teardown_user),
         )
         Resource  = "*"
         Condition = { StringNotEquals = { (key) = local.owned[key] } }
@@ -260,7 +280,7 @@ locals {
       for index, key in sort(keys(local.ownership_tags)) : {
         Sid      = "NeverRelabel${index}"
         Effect   = "Deny"
-        Action   = local.actions.tag_user
+        Action   = local.changes_with_own_rule.tag_user
         Resource = "*"
         Condition = {
           Null            = { "aws:RequestTag/${key}" = "false" }
@@ -272,7 +292,7 @@ locals {
       {
         Sid      = "NeverDisown"
         Effect   = "Deny"
-        Action   = local.actions.untag_user
+        Action   = local.changes_with_own_rule.untag_user
         Resource = "*"
         Condition = {
           "ForAnyValue:StringEquals" = { "aws:TagKeys" = keys(local.ownership_tags) }
@@ -290,7 +310,7 @@ locals {
     [
       for actions in var.dry_run ? [concat(
         local.changes_of_users, local.actions.teardown_mfa_device, local.actions.teardown_membership,
-        ["ssm:DeleteParameter", "ssm:PutParameter"],
+        local.actions.parameter_changes,
         )] : [] : {
         Sid      = "NothingInDryRun"
         Effect   = "Deny"
@@ -300,14 +320,21 @@ locals {
     ],
   )
 
-  task_allow_policy = jsonencode({
-    Version   = "2012-10-17"
-    Statement = concat(local.observe_statements, local.user_statements, local.store_statements)
-  })
-  task_deny_policy = jsonencode({
-    Version   = "2012-10-17"
-    Statement = local.refusals
-  })
+  # In three policies, because a managed policy holds 6,144 characters and the names may be long.
+  task_policies = {
+    users = {
+      description = "See users; create, key and take down those of the table ${var.users_table_name}"
+      document    = jsonencode({ Version = "2012-10-17", Statement = concat(local.observe_statements, local.user_statements) })
+    }
+    stores = {
+      description = "Read the users table, keep state, store key documents"
+      document    = jsonencode({ Version = "2012-10-17", Statement = local.store_statements })
+    }
+    refusals = {
+      description = "What the controller must never do, whatever else its role is given"
+      document    = jsonencode({ Version = "2012-10-17", Statement = local.refusals })
+    }
+  }
 }
 
 resource "aws_iam_role" "task" {
@@ -320,14 +347,27 @@ resource "aws_iam_role" "task" {
   tags = var.tags
 }
 
-resource "aws_iam_role_policy" "task_allow" {
-  name   = "allow"
-  role   = aws_iam_role.task.id
-  policy = local.task_allow_policy
+resource "aws_iam_policy" "task" {
+  for_each = local.task_policies
+
+  name        = "${var.name}-${each.key}"
+  path        = var.policies_path
+  description = each.value.description
+  policy      = each.value.document
+
+  tags = var.tags
+
+  lifecycle {
+    precondition {
+      condition     = length(each.value.document) <= 6144
+      error_message = "The policy ${each.key} has ${length(each.value.document)} characters; IAM takes 6,144. Use shorter names or fewer patterns."
+    }
+  }
 }
 
-resource "aws_iam_role_policy" "task_deny" {
-  name   = "deny"
-  role   = aws_iam_role.task.id
-  policy = local.task_deny_policy
+resource "aws_iam_role_policy_attachment" "task" {
+  for_each = local.task_policies
+
+  role       = aws_iam_role.task.name
+  policy_arn = aws_iam_policy.task[each.key].arn
 }
