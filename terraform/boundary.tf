@@ -47,7 +47,7 @@ locals {
 }
 
 resource "aws_iam_policy" "boundary" {
-  count = var.permissions_boundary_arn == null ? 1 : 0
+  count = var.create_permissions_boundary ? 1 : 0
 
   name        = "${var.name}-boundary"
   path        = var.policies_path

@@ -43,6 +43,6 @@ locals {
   parameter_kms_key_arn = var.create_kms_key ? aws_kms_key.parameters[0].arn : var.kms_key_arn
 
   permissions_boundary_arn = (
-    var.permissions_boundary_arn != null ? var.permissions_boundary_arn : aws_iam_policy.boundary[0].arn
+    var.create_permissions_boundary ? aws_iam_policy.boundary[0].arn : var.permissions_boundary_arn
   )
 }

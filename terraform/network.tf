@@ -46,3 +46,23 @@ resource "aws_vpc_security_group_egress_rule" "aws_apis" {
 
   tags = var.tags
 }
+
+# A DNS name with the address of every running task, for Prometheus to find them by.
+resource "aws_service_discovery_service" "metrics" {
+  count = var.service_discovery == null ? 0 : 1
+
+  name        = var.name
+  description = "Tasks of ${var.name}, metrics on port ${var.http_port}"
+
+  dns_config {
+    namespace_id   = var.service_discovery.namespace_id
+    routing_policy = "MULTIVALUE"
+
+    dns_records {
+      type = "A"
+      ttl  = 10
+    }
+  }
+
+  tags = var.tags
+}

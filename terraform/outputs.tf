@@ -87,7 +87,7 @@ output "policies" {
   description = "The policy documents of this module, as JSON, to be read or simulated."
   value = {
     task      = { for name, policy in local.task_policies : name => policy.document }
-    boundary  = var.permissions_boundary_arn == null ? aws_iam_policy.boundary[0].policy : null
+    boundary  = var.create_permissions_boundary ? aws_iam_policy.boundary[0].policy : null
     execution = local.execution_policy
     trust     = local.trust_policy
   }

@@ -3,7 +3,7 @@
 
 locals {
   container    = "controller"
-  cluster_arn  = var.cluster_arn != null ? var.cluster_arn : aws_ecs_cluster.this[0].arn
+  cluster_arn  = var.create_cluster ? aws_ecs_cluster.this[0].arn : var.cluster_arn
   cluster_name = element(split("/", local.cluster_arn), length(split("/", local.cluster_arn)) - 1)
 
   container_definitions = [
@@ -61,7 +61,7 @@ resource "aws_cloudwatch_log_group" "service" {
 }
 
 resource "aws_ecs_cluster" "this" {
-  count = var.cluster_arn == null ? 1 : 0
+  count = var.create_cluster ? 1 : 0
 
   name = var.name
 
@@ -114,6 +114,13 @@ resource "aws_ecs_service" "this" {
     subnets          = var.subnet_ids
     security_groups  = concat([aws_security_group.service.id], var.extra_security_group_ids)
     assign_public_ip = var.assign_public_ip
+  }
+
+  dynamic "service_registries" {
+    for_each = aws_service_discovery_service.metrics
+    content {
+      registry_arn = service_registries.value.arn
+    }
   }
 
   tags = var.tags

@@ -170,8 +170,20 @@ variable "orphans_scope" {
   }
 }
 
+variable "create_permissions_boundary" {
+  description = "Whether to create the users' permissions boundary; false to use `permissions_boundary_arn`."
+  type        = bool
+  default     = true
+  nullable    = false
+
+  validation {
+    condition     = var.create_permissions_boundary == (var.permissions_boundary_arn == null)
+    error_message = "Either create a boundary or name one in permissions_boundary_arn: a user without a boundary is never created."
+  }
+}
+
 variable "permissions_boundary_arn" {
-  description = "An existing policy to use as the users' permissions boundary; null to create one."
+  description = "An existing policy to use as the users' permissions boundary."
   type        = string
   default     = null
 
@@ -191,8 +203,8 @@ variable "permissions_boundary_policy" {
     error_message = "It must be an IAM policy document as JSON."
   }
   validation {
-    condition     = var.permissions_boundary_policy == null || var.permissions_boundary_arn == null
-    error_message = "Give either an existing boundary or the document of one to create, not both."
+    condition     = var.permissions_boundary_policy == null || var.create_permissions_boundary
+    error_message = "A document is for a boundary that is created, not for an existing one."
   }
 }
 
@@ -430,8 +442,20 @@ variable "wait_for_steady_state" {
   nullable    = false
 }
 
+variable "create_cluster" {
+  description = "Whether to create an ECS cluster; false to run in `cluster_arn`."
+  type        = bool
+  default     = true
+  nullable    = false
+
+  validation {
+    condition     = var.create_cluster == (var.cluster_arn == null)
+    error_message = "Either create a cluster or name one in cluster_arn."
+  }
+}
+
 variable "cluster_arn" {
-  description = "ECS cluster to run in; null to create one."
+  description = "An existing ECS cluster to run in."
   type        = string
   default     = null
 
@@ -507,6 +531,17 @@ variable "metrics_source_cidr_blocks" {
   validation {
     condition     = alltrue([for block in var.metrics_source_cidr_blocks : can(cidrhost(block, 0)) && block != "0.0.0.0/0"])
     error_message = "Name networks such as 10.0.0.0/16. The whole world is not one: /metrics and /status are for those who operate the service."
+  }
+}
+
+variable "service_discovery" {
+  description = "A private DNS namespace of Cloud Map in which to register the tasks under `name`, so that Prometheus finds them; null for none."
+  type        = object({ namespace_id = string })
+  default     = null
+
+  validation {
+    condition     = var.service_discovery == null || startswith(try(var.service_discovery.namespace_id, ""), "ns-")
+    error_message = "It must be the id of a namespace (ns-…)."
   }
 }
 

@@ -37,6 +37,9 @@ mock_provider "aws" {
   mock_resource "aws_cloudwatch_log_group" {
     defaults = { arn = "arn:aws-cn:logs:cn-north-1:111122223333:log-group:/ecs/iam-user-controller" }
   }
+  mock_resource "aws_service_discovery_service" {
+    defaults = { arn = "arn:aws-cn:servicediscovery:cn-north-1:111122223333:service/srv-1" }
+  }
   mock_resource "aws_ecs_task_definition" {
     defaults = { arn = "arn:aws-cn:ecs:cn-north-1:111122223333:task-definition/iam-user-controller:1" }
   }
@@ -125,10 +128,12 @@ run "an_existing_table_with_another_key_is_refused" {
 
 run "an_existing_cluster_key_and_boundary" {
   variables {
-    cluster_arn              = "arn:aws-cn:ecs:cn-north-1:111122223333:cluster/shared/one"
-    create_kms_key           = false
-    kms_key_arn              = "arn:aws-cn:kms:cn-north-1:111122223333:key/00000000-0000-4000-8000-000000000009"
-    permissions_boundary_arn = "arn:aws-cn:iam::111122223333:policy/ours"
+    create_cluster              = false
+    create_permissions_boundary = false
+    cluster_arn                 = "arn:aws-cn:ecs:cn-north-1:111122223333:cluster/shared/one"
+    create_kms_key              = false
+    kms_key_arn                 = "arn:aws-cn:kms:cn-north-1:111122223333:key/00000000-0000-4000-8000-000000000009"
+    permissions_boundary_arn    = "arn:aws-cn:iam::111122223333:policy/ours"
   }
   assert {
     condition     = length(aws_ecs_cluster.this) == 0 && local.cluster_name == "one" && aws_ecs_service.this.cluster == "arn:aws-cn:ecs:cn-north-1:111122223333:cluster/shared/one"
@@ -205,6 +210,11 @@ run "those_who_scrape" {
     metrics_source_security_group_ids = { prometheus = "sg-1" }
     metrics_source_cidr_blocks        = ["10.1.0.0/16"]
     http_port                         = 9000
+    service_discovery                 = { namespace_id = "ns-1" }
+  }
+  assert {
+    condition     = aws_service_discovery_service.metrics[0].name == "iam-user-controller" && length(aws_ecs_service.this.service_registries) == 1
+    error_message = "The tasks must be registered under the service's name."
   }
   assert {
     condition     = aws_vpc_security_group_ingress_rule.metrics_from_group["prometheus"].referenced_security_group_id == "sg-1" && aws_vpc_security_group_ingress_rule.metrics_from_group["prometheus"].from_port == 9000 && aws_vpc_security_group_ingress_rule.metrics_from_group["prometheus"].to_port == 9000

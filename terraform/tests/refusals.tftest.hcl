@@ -39,6 +39,7 @@ run "wrong_values_1" {
     vpc_id                       = "main"                                       # a name
     subnet_ids                   = []                                           # none
     metrics_source_cidr_blocks   = ["0.0.0.0/0"]                                # the world
+    service_discovery            = { namespace_id = "internal" }                # a name
     egress_cidr_blocks           = []                                           # nowhere
     http_port                    = 80                                           # privileged
     policies_path                = "services"                                   # no slash
@@ -72,6 +73,7 @@ run "wrong_values_1" {
     var.subnet_ids,
     var.metrics_source_cidr_blocks,
     var.egress_cidr_blocks,
+    var.service_discovery,
     var.http_port,
     var.policies_path,
     var.log_retention_days,
@@ -143,13 +145,39 @@ run "the_state_table_is_the_users_table" {
   expect_failures = [var.state_table_name]
 }
 
-run "a_key_created_and_given_and_two_boundaries_and_an_unprotected_account" {
+run "a_key_created_and_given_and_an_unprotected_account" {
   command = plan
   variables {
-    kms_key_arn                 = "arn:aws:kms:eu-west-1:111122223333:key/x"
+    kms_key_arn   = "arn:aws:kms:eu-west-1:111122223333:key/x"
+    orphans_scope = "account"
+  }
+  expect_failures = [var.create_kms_key, var.orphans_scope]
+}
+
+run "a_cluster_and_a_boundary_created_and_given" {
+  command = plan
+  variables {
+    cluster_arn              = "arn:aws:ecs:eu-west-1:111122223333:cluster/x"
+    permissions_boundary_arn = "arn:aws:iam::111122223333:policy/x"
+  }
+  expect_failures = [var.create_cluster, var.create_permissions_boundary]
+}
+
+run "no_cluster_and_no_boundary" {
+  command = plan
+  variables {
+    create_cluster              = false
+    create_permissions_boundary = false
+  }
+  expect_failures = [var.create_cluster, var.create_permissions_boundary]
+}
+
+run "a_document_for_an_existing_boundary" {
+  command = plan
+  variables {
+    create_permissions_boundary = false
     permissions_boundary_arn    = "arn:aws:iam::111122223333:policy/x"
     permissions_boundary_policy = "{\"Statement\":[]}"
-    orphans_scope               = "account"
   }
-  expect_failures = [var.create_kms_key, var.permissions_boundary_policy, var.orphans_scope]
+  expect_failures = [var.permissions_boundary_policy]
 }

@@ -13,6 +13,14 @@ resource "aws_sns_topic" "operators" {
   tags = local.tags
 }
 
+resource "aws_service_discovery_private_dns_namespace" "internal" {
+  name        = "internal"
+  description = "Names of services within the VPC"
+  vpc         = var.vpc_id
+
+  tags = local.tags
+}
+
 # One key for tables, logs and the topic; the module creates another one for the parameters.
 resource "aws_kms_key" "operations" {
   description             = "Tables, logs and alarms of iam-user-controller"
@@ -115,6 +123,8 @@ module "iam_user_controller" {
   vpc_id     = var.vpc_id
   subnet_ids = var.subnet_ids
 
+  # Prometheus finds the tasks as iam-user-controller.internal.
+  service_discovery                 = { namespace_id = aws_service_discovery_private_dns_namespace.internal.id }
   metrics_source_security_group_ids = { prometheus = var.prometheus_security_group_id }
 
   policies_path      = "/iam-user-controller/"

@@ -26,8 +26,9 @@ module "iam_user_controller" {
   adopt           = "tagged"
   protected_users = ["admin-*"]
 
-  permissions_boundary_arn = var.function_boundary_arn
-  create_kms_key           = false # the function used the account's default key; its consumers can read that
+  create_permissions_boundary = false
+  permissions_boundary_arn    = var.function_boundary_arn
+  create_kms_key              = false # the function used the account's default key; its consumers can read that
 
   dry_run = var.dry_run
 
