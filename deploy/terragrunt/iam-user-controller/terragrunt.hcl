@@ -23,9 +23,9 @@ inputs = {
   users_table_name             = get_env("CONTROLLER_USERS_TABLE")
   create_users_table           = tobool(get_env("CONTROLLER_CREATE_USERS_TABLE", "true"))
   users_table_stream_view_type = get_env("CONTROLLER_STREAM_VIEW_TYPE", "KEYS_ONLY")
-  state_table_name             = get_env("CONTROLLER_STATE_TABLE", "") == "" ? null : get_env("CONTROLLER_STATE_TABLE")
+  state_table_name             = get_env("CONTROLLER_STATE_TABLE", "") == "" ? null : get_env("CONTROLLER_STATE_TABLE", "")
   deletion_protection          = tobool(get_env("CONTROLLER_DELETION_PROTECTION", "true"))
-  tables_kms_key_arn           = get_env("CONTROLLER_TABLES_KMS_KEY_ARN", "") == "" ? null : get_env("CONTROLLER_TABLES_KMS_KEY_ARN")
+  tables_kms_key_arn           = get_env("CONTROLLER_TABLES_KMS_KEY_ARN", "") == "" ? null : get_env("CONTROLLER_TABLES_KMS_KEY_ARN", "")
 
   # Users and their keys.
   users_path                  = get_env("CONTROLLER_USERS_PATH", "/")
@@ -35,18 +35,18 @@ inputs = {
   removable_groups            = jsondecode(get_env("CONTROLLER_REMOVABLE_GROUPS", "[\"*\"]"))
   orphans_scope               = get_env("CONTROLLER_ORPHANS_SCOPE", "owned")
   create_permissions_boundary = tobool(get_env("CONTROLLER_CREATE_PERMISSIONS_BOUNDARY", "true"))
-  permissions_boundary_arn    = get_env("CONTROLLER_PERMISSIONS_BOUNDARY_ARN", "") == "" ? null : get_env("CONTROLLER_PERMISSIONS_BOUNDARY_ARN")
-  permissions_boundary_policy = get_env("CONTROLLER_PERMISSIONS_BOUNDARY_POLICY", "") == "" ? null : get_env("CONTROLLER_PERMISSIONS_BOUNDARY_POLICY")
+  permissions_boundary_arn    = get_env("CONTROLLER_PERMISSIONS_BOUNDARY_ARN", "") == "" ? null : get_env("CONTROLLER_PERMISSIONS_BOUNDARY_ARN", "")
+  permissions_boundary_policy = get_env("CONTROLLER_PERMISSIONS_BOUNDARY_POLICY", "") == "" ? null : get_env("CONTROLLER_PERMISSIONS_BOUNDARY_POLICY", "")
   parameter_name              = get_env("CONTROLLER_PARAMETER_NAME", "/iam_users/{UserName}_keys")
   create_kms_key              = tobool(get_env("CONTROLLER_CREATE_KMS_KEY", "true"))
-  kms_key_arn                 = get_env("CONTROLLER_KMS_KEY_ARN", "") == "" ? null : get_env("CONTROLLER_KMS_KEY_ARN")
+  kms_key_arn                 = get_env("CONTROLLER_KMS_KEY_ARN", "") == "" ? null : get_env("CONTROLLER_KMS_KEY_ARN", "")
   kms_deletion_window_days    = tonumber(get_env("CONTROLLER_KMS_DELETION_WINDOW_DAYS", "30"))
   dry_run                     = tobool(get_env("CONTROLLER_DRY_RUN", "false"))
   settings                    = jsondecode(get_env("CONTROLLER_SETTINGS", "{}"))
 
   # The service.
   image                  = get_env("CONTROLLER_IMAGE")
-  ecr_repository_arn     = get_env("CONTROLLER_ECR_REPOSITORY_ARN", "") == "" ? null : get_env("CONTROLLER_ECR_REPOSITORY_ARN")
+  ecr_repository_arn     = get_env("CONTROLLER_ECR_REPOSITORY_ARN", "") == "" ? null : get_env("CONTROLLER_ECR_REPOSITORY_ARN", "")
   cpu                    = tonumber(get_env("CONTROLLER_CPU", "256"))
   memory                 = tonumber(get_env("CONTROLLER_MEMORY", "512"))
   cpu_architecture       = get_env("CONTROLLER_CPU_ARCHITECTURE", "X86_64")
@@ -55,7 +55,7 @@ inputs = {
   stop_timeout_seconds   = tonumber(get_env("CONTROLLER_STOP_TIMEOUT_SECONDS", "40"))
   wait_for_steady_state  = tobool(get_env("CONTROLLER_WAIT_FOR_STEADY_STATE", "true"))
   create_cluster         = tobool(get_env("CONTROLLER_CREATE_CLUSTER", "true"))
-  cluster_arn            = get_env("CONTROLLER_CLUSTER_ARN", "") == "" ? null : get_env("CONTROLLER_CLUSTER_ARN")
+  cluster_arn            = get_env("CONTROLLER_CLUSTER_ARN", "") == "" ? null : get_env("CONTROLLER_CLUSTER_ARN", "")
   container_insights     = get_env("CONTROLLER_CONTAINER_INSIGHTS", "enabled")
 
   # Network.
@@ -71,8 +71,8 @@ inputs = {
 
   # Roles, logs, alarms.
   policies_path                  = get_env("CONTROLLER_POLICIES_PATH", "/")
-  roles_permissions_boundary_arn = get_env("CONTROLLER_ROLES_PERMISSIONS_BOUNDARY_ARN", "") == "" ? null : get_env("CONTROLLER_ROLES_PERMISSIONS_BOUNDARY_ARN")
+  roles_permissions_boundary_arn = get_env("CONTROLLER_ROLES_PERMISSIONS_BOUNDARY_ARN", "") == "" ? null : get_env("CONTROLLER_ROLES_PERMISSIONS_BOUNDARY_ARN", "")
   log_retention_days             = tonumber(get_env("CONTROLLER_LOG_RETENTION_DAYS", "365"))
-  log_kms_key_arn                = get_env("CONTROLLER_LOG_KMS_KEY_ARN", "") == "" ? null : get_env("CONTROLLER_LOG_KMS_KEY_ARN")
+  log_kms_key_arn                = get_env("CONTROLLER_LOG_KMS_KEY_ARN", "") == "" ? null : get_env("CONTROLLER_LOG_KMS_KEY_ARN", "")
   alarm_actions                  = jsondecode(get_env("CONTROLLER_ALARM_ACTIONS", "[]"))
 }
