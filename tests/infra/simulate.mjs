@@ -9,23 +9,26 @@ import { runSimulation } from '@cloud-copilot/iam-simulate'
 const VERDICTS = { Allowed: 'allowed', ExplicitlyDenied: 'explicitDeny', ImplicitlyDenied: 'implicitDeny' }
 const named = (documents) => documents.map((policy, index) => ({ name: `policy${index}`, policy }))
 
+// iam-simulate leaves out condition keys with a colon in their variable part, such as
+// kms:EncryptionContext:PARAMETER_ARN. They are given another name, in policies and requests alike.
+const renamed = (value) =>
+  JSON.parse(JSON.stringify(value ?? null).replaceAll('"kms:EncryptionContext:', '"aws:PrincipalTag/encryption-context-'))
+
 async function verdict(asked) {
-  const answer = await runSimulation(
-    {
-      request: {
-        principal: asked.principal,
-        action: asked.action,
-        resource: { resource: asked.resource, accountId: asked.account },
-        contextVariables: asked.context,
-      },
-      identityPolicies: named(asked.policies),
-      permissionBoundaryPolicies: asked.boundary ? named([asked.boundary]) : undefined,
-      resourcePolicy: asked.resourcePolicy,
-      serviceControlPolicies: [],
-      resourceControlPolicies: [],
+  const simulation = {
+    request: {
+      principal: asked.principal,
+      action: asked.action,
+      resource: { resource: asked.resource, accountId: asked.account },
+      contextVariables: renamed(asked.context),
     },
-    {},
-  )
+    identityPolicies: named(renamed(asked.policies)),
+    permissionBoundaryPolicies: asked.boundary ? named([renamed(asked.boundary)]) : undefined,
+    resourcePolicy: asked.resourcePolicy,
+    serviceControlPolicies: [],
+    resourceControlPolicies: [],
+  }
+  const answer = await runSimulation(simulation, {})
   if (answer.resultType === 'error') return { error: JSON.stringify(answer.errors) }
   const ignored = answer.result?.ignoredContextKeys ?? []
   if (ignored.length > 0) return { error: `AWS does not send ${ignored.join(', ')} with ${asked.action}` }
