@@ -35,6 +35,7 @@ class Deployment:
     boundary: str
     path: str
     kms_key: str | None
+    tables_key: str | None = None
 
     def user(self, name, path=None):
         return f"{IAM}:user{self.path if path is None else path}{name}"
@@ -138,6 +139,18 @@ def needed(d: Deployment, group="mailers-eu"):
         yield Request(
             "follow its stream", f"dynamodb:{action}", f"{DYNAMODB}/{d.table}/stream/2026-01-31T12:00:00.000"
         )
+    if d.tables_key:
+        for table in [d.table, d.state_table]:
+            yield Request(
+                "open a table",
+                "kms:Decrypt",
+                d.tables_key,
+                {
+                    "kms:ViaService": f"dynamodb.{REGION}.amazonaws.com",
+                    "kms:EncryptionContext:aws:dynamodb:tableName": table,
+                    "kms:EncryptionContext:aws:dynamodb:subscriberId": ACCOUNT,
+                },
+            )
     for action in ["DescribeTable", "GetItem", "Scan", "PutItem", "DeleteItem"]:
         yield Request("keep its state", f"dynamodb:{action}", f"{DYNAMODB}/{d.state_table}")
 
@@ -227,7 +240,6 @@ def abuses(d: Deployment):
     )
     for step in STEPS_OF_TEARDOWN:
         yield Request("take down a user that nobody owns", f"iam:{step}", admin)
-    yield Request("take down another table's user", "iam:DeleteUser", user, d.labels("ResourceTag", table="other"))
     yield Request("put the boundary on a user that nobody owns", "iam:PutUserPermissionsBoundary", admin, bounded)
     yield Request(
         "take a user from another table",
@@ -240,6 +252,31 @@ def abuses(d: Deployment):
         "iam:TagUser",
         user,
         {"aws:ResourceTag/managed-by": "terraform"} | tag_context(OWN_TAGS[:2], d.labels("RequestTag")),
+    )
+    yield Request(
+        "take a user with half of another table's labels",
+        "iam:TagUser",
+        user,
+        {"aws:ResourceTag/iam-user-controller:table": "other"} | tag_context(OWN_TAGS[:2], d.labels("RequestTag")),
+    )
+    for key in OWN_TAGS[:2]:
+        yield Request(
+            "take a user with half of the labels",
+            "iam:TagUser",
+            admin,
+            tag_context([key], {f"aws:RequestTag/{key}": d.labels("RequestTag")[f"aws:RequestTag/{key}"]}),
+        )
+    yield Request(
+        "take a user and tag it otherwise",
+        "iam:TagUser",
+        admin,
+        tag_context([*OWN_TAGS[:2], "team"], d.labels("RequestTag") | {"aws:RequestTag/team": "security"}),
+    )
+    yield Request(
+        "tag another table's user", "iam:TagUser", user, d.labels("ResourceTag", table="other") | tag_context(OWN_TAGS[2:], MINTING)
+    )
+    yield Request(
+        "tag another tool's user", "iam:TagUser", user, d.labels("ResourceTag", by="terraform") | tag_context(OWN_TAGS[2:], MINTING)
     )
     yield Request("tag a user without owning it", "iam:TagUser", admin, tag_context([KEY_ID], {f"aws:RequestTag/{KEY_ID}": "current"}))
     yield Request(
@@ -254,6 +291,16 @@ def abuses(d: Deployment):
         user,
         d.owned | tag_context(OWN_TAGS[1:2], {"aws:RequestTag/iam-user-controller:table": "other"}),
     )
+    yield Request(
+        "hand an owned user to another tool",
+        "iam:TagUser",
+        user,
+        d.owned | tag_context(OWN_TAGS[:1], {"aws:RequestTag/managed-by": "terraform"}),
+    )
+    for others in [d.labels("ResourceTag", table="other"), d.labels("ResourceTag", by="terraform")]:
+        yield Request("untag a user of others", "iam:UntagUser", user, others | {"aws:TagKeys": [KEY_ID]})
+        yield Request("put the boundary on a user of others", "iam:PutUserPermissionsBoundary", user, others | bounded)
+        yield Request("take down a user of others", "iam:DeleteUser", user, others)
     yield Request("disown a user", "iam:UntagUser", user, d.owned | {"aws:TagKeys": ["managed-by"]})
     yield Request(
         "disown a user among other things",
@@ -325,6 +372,17 @@ def abuses_of_a_narrow_deployment(d: Deployment):
     )
     yield Request("mint a key for a protected user", "iam:CreateAccessKey", d.user("break-glass"), d.owned)
     yield Request("delete a protected user", "iam:DeleteUser", d.user("break-glass"), d.owned)
+    through_dynamodb = {
+        "kms:ViaService": f"dynamodb.{REGION}.amazonaws.com",
+        "kms:EncryptionContext:aws:dynamodb:tableName": d.table,
+        "kms:EncryptionContext:aws:dynamodb:subscriberId": ACCOUNT,
+    }
+    for what, changed in {
+        "decrypt another table": {"kms:EncryptionContext:aws:dynamodb:tableName": "customers"},
+        "decrypt another account's table": {"kms:EncryptionContext:aws:dynamodb:subscriberId": "999999999999"},
+        "decrypt a table past DynamoDB": {"kms:ViaService": f"s3.{REGION}.amazonaws.com"},
+    }.items():
+        yield Request(what, "kms:Decrypt", d.tables_key, through_dynamodb | changed)
     yield Request("take somebody out of a group that denies", "iam:RemoveUserFromGroup", f"{IAM}:group/quarantine")
 
 

@@ -4,6 +4,7 @@ iam-simulate knows AWS's service authorization reference, and so finds a conditi
 AWS never sends. fakecloud answers SimulateCustomPolicy, AWS's own call for it.
 """
 
+import itertools
 import json
 import os
 import pathlib
@@ -19,6 +20,11 @@ MODULES = CACHE / "policy-simulation"
 
 def iam_simulate(requests, policies, boundary, principal, account):
     """Verdicts by iam-simulate: `allowed`, `implicitDeny`, `explicitDeny`, or an error message."""
+    return iam_simulate_many([(requests, policies)], boundary, principal, account)[0]
+
+
+def iam_simulate_many(batches, boundary, principal, account):
+    """The same for many pairs of requests and policies."""
     asked = [
         {
             "policies": list(policies),
@@ -30,6 +36,7 @@ def iam_simulate(requests, policies, boundary, principal, account):
             "context": _with_username(r.context, principal),
             **_key_policy(r, account),
         }
+        for requests, policies in batches
         for r in requests
     ]
     # Node looks for packages beside the script: run the copy beside the installed ones.
@@ -37,7 +44,11 @@ def iam_simulate(requests, policies, boundary, principal, account):
     script.write_text((HERE / "simulate.mjs").read_text())
     done = subprocess.run(["node", script], input=json.dumps(asked), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    return [answer.get("verdict") or f"error: {answer['error']}" for answer in json.loads(done.stdout)]
+    answers = iter(json.loads(done.stdout))
+    return [
+        [answer.get("verdict") or f"error: {answer['error']}" for answer in itertools.islice(answers, len(requests))]
+        for requests, _ in batches
+    ]
 
 
 def _with_username(context, principal):

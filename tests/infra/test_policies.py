@@ -44,6 +44,7 @@ def deployment(name):
         boundary=environment["IUC_USERS__PERMISSIONS_BOUNDARY"],
         path=environment["IUC_USERS__PATH"],
         kms_key=environment.get("IUC_PARAMETERS__KMS_KEY_ID"),
+        tables_key=live(name).table_after.get("SSEDescription", {}).get("KMSMasterKeyArn") if name == "complete" else None,
     )
 
 
@@ -122,7 +123,10 @@ STANDING = {
     "mint a key for another tool's user",
     "mint a key with half of the labels",
     "take down a user that nobody owns",
-    "take down another table's user",
+    "take down a user of others",
+    "untag a user of others",
+    "put the boundary on a user of others",
+    "hand an owned user to another tool",
     "put the boundary on a user that nobody owns",
     "hand an owned user to another table",
     "disown a user",
@@ -192,7 +196,7 @@ def test_the_documented_verdicts_are_these(emulator):
     for title, requests in parts.items():
         lines += [f"## {title}", "", "| what | action | on | verdict |", "|---|---|---|---|"]
         for r, verdict in verdicts(emulator, requests, policies):
-            place = r.resource.replace(d.kms_key, "the key").replace(f":{ACCOUNT}:", "::").removeprefix("arn:aws:")
+            place = r.resource.replace(d.kms_key, "the parameters' key").replace(d.tables_key, "the tables' key").replace(f":{ACCOUNT}:", "::").removeprefix("arn:aws:")
             lines.append(f"| {r.what} | `{r.action}` | `{place}` | {verdict} |")
         lines.append("")
     written = "\n".join(lines)
