@@ -1,0 +1,180 @@
+//! One stream that is being followed: its shards, and when each is to be called about again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::checkpoint::{ShardCheckpoint, StreamCheckpoint};
+use super::listing::Listing;
+use super::pace::Pace;
+use super::service::FeedSettings;
+use super::shard_graph::{Shard, ShardGraph};
+use super::ticket::{Home, Settled};
+use crate::core::time::Timestamp;
+use crate::ports::{ShardId, ShardIterator, StreamStatus};
+
+/// A stream and everything that is known about following it.
+pub(super) struct Follower {
+    /// Names this follower in answers and tickets; never used twice.
+    pub(super) serial: u64,
+    pub(super) arn: String,
+    /// `TableId` at the time; empty when not told.
+    pub(super) table_id: String,
+    /// Whether it is the table's current stream, and not one before it.
+    pub(super) current: bool,
+    pub(super) status: Option<StreamStatus>,
+    pub(super) graph: ShardGraph,
+    pub(super) lanes: BTreeMap<ShardId, Lane>,
+    /// Shards whose checkpoint may have to be written.
+    pub(super) dirty: BTreeSet<ShardId>,
+    pub(super) discovery: Discovery,
+    pub(super) record: StreamRecord,
+    /// When a shard last brought a record, by the monotonic clock.
+    pub(super) last_record: Duration,
+}
+
+/// When to look for shards.
+pub(super) struct Discovery {
+    pub(super) listing: Listing,
+    pub(super) due: Duration,
+    pub(super) running: bool,
+    /// A question about children is under way.
+    pub(super) asking: bool,
+    /// Whether the endpoint knows the filter CHILD_SHARDS.
+    pub(super) filter: bool,
+    /// How often in a row the stream was said to be gone.
+    pub(super) gone: u32,
+}
+
+/// The stream's own record in the state table.
+pub(super) struct StreamRecord {
+    pub(super) saved: Option<StreamCheckpoint>,
+    pub(super) writing: bool,
+    pub(super) due: Duration,
+    pub(super) failures: u32,
+}
+
+/// One shard's calls. What the shard is, the graph knows.
+pub(super) struct Lane {
+    pub(super) home: Arc<Home>,
+    pub(super) pace: Pace,
+    pub(super) iterator: Option<ShardIterator>,
+    /// When it is to be polled.
+    pub(super) due: Duration,
+    /// A poll is under way.
+    pub(super) polling: bool,
+    pub(super) failures: u32,
+    /// How often in a row the shard was said not to be there.
+    pub(super) denials: u32,
+    /// When a poll last succeeded, or the shard last was not to be polled.
+    pub(super) fine_until: Duration,
+    /// When its checkpoint may be written.
+    pub(super) write_due: Duration,
+    pub(super) writing: bool,
+    pub(super) write_failures: u32,
+    /// When its children are to be asked for, once it has ended.
+    pub(super) ask_due: Duration,
+    pub(super) asks: u32,
+}
+
+impl Follower {
+    pub(super) fn new(
+        serial: u64,
+        arn: String,
+        checkpoints: Vec<ShardCheckpoint>,
+        record: Option<StreamCheckpoint>,
+        now: Duration,
+    ) -> Self {
+        let listed = record.as_ref().is_some_and(|record| record.listed);
+        Self {
+            serial,
+            table_id: record.as_ref().map(|record| record.table_id.clone()).unwrap_or_default(),
+            current: false,
+            status: None,
+            graph: ShardGraph::restore(&arn, checkpoints, listed),
+            arn,
+            lanes: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            discovery: Discovery {
+                listing: Listing::default(),
+                due: now,
+                running: false,
+                asking: false,
+                filter: true,
+                gone: 0,
+            },
+            record: StreamRecord { saved: record, writing: false, due: now, failures: 0 },
+            last_record: now,
+        }
+    }
+
+    /// Gives each shard of the graph its lane.
+    pub(super) fn complete_lanes(
+        &mut self,
+        settings: &FeedSettings,
+        settled: &mpsc::UnboundedSender<Settled>,
+        now: Duration,
+    ) {
+        for (id, shard) in self.graph.shards() {
+            if !self.lanes.contains_key(id) {
+                let home = Home { stream: self.serial, shard: id.clone(), settled: settled.clone() };
+                self.lanes.insert(id.clone(), Lane::new(home, settings, now));
+            }
+            if !shard.is_saved() {
+                self.dirty.insert(id.clone());
+            }
+        }
+    }
+
+    /// The stream's record as it should be.
+    pub(super) fn wanted_record(&self, now: Timestamp) -> StreamCheckpoint {
+        StreamCheckpoint {
+            stream: self.arn.clone(),
+            table_id: self.table_id.clone(),
+            listed: self.graph.listed_once(),
+            updated: now,
+        }
+    }
+
+    /// Whether the stored record says what it should.
+    pub(super) fn record_is_saved(&self) -> bool {
+        self.record
+            .saved
+            .as_ref()
+            .is_some_and(|saved| saved.listed == self.graph.listed_once() && saved.table_id == self.table_id)
+    }
+
+    /// Whether a position is stored in every shard that the stream has.
+    pub(super) fn positioned(&self) -> bool {
+        self.graph.listed_once()
+            && self.record_is_saved()
+            && self.graph.shards().all(|(_, shard)| shard.is_saved())
+    }
+
+    /// Whether nothing is left to be read of it.
+    pub(super) fn read_out(&self) -> bool {
+        self.graph.listed_once() && self.graph.shards().all(|(_, shard)| Shard::ended(shard))
+    }
+}
+
+impl Lane {
+    fn new(home: Home, settings: &FeedSettings, now: Duration) -> Self {
+        Self {
+            home: Arc::new(home),
+            pace: Pace::new(settings.poll_interval, settings.idle_interval, now),
+            iterator: None,
+            due: now,
+            polling: false,
+            failures: 0,
+            denials: 0,
+            fine_until: now,
+            write_due: now,
+            writing: false,
+            write_failures: 0,
+            ask_due: now,
+            asks: 0,
+        }
+    }
+}
