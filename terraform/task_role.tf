@@ -33,8 +33,15 @@ locals {
 
   # Tag keys that the program writes: its own two, the mark of a mint under way, and one for each
   # access key, named by its id (four letters, sixteen characters).
-  tag_keys           = concat(keys(local.ownership_tags), local.volatile_tag_keys)
-  volatile_tag_keys  = ["iam-user-controller:minting", "?KIA????????????????"]
+  tag_keys          = concat(keys(local.ownership_tags), local.volatile_tag_keys)
+  volatile_tag_keys = ["iam-user-controller:minting", "?KIA????????????????"]
+
+  # Without adoption only users that are being created may be taken over: they have no tag yet.
+  takeover_condition = {
+    Null                 = var.adopt == "never" ? { for key in keys(local.owned) : key => "true" } : {}
+    StringEqualsIfExists = var.adopt == "never" ? {} : { for key, value in local.owned : key => value if endswith(key, ":table") }
+  }
+
   teardown_condition = var.orphans_scope == "account" ? {} : { StringEquals = local.owned }
 
   observe_statements = [
@@ -72,16 +79,19 @@ locals {
       # CreateUser with tags asks for TagUser as well, and adoption is TagUser on a user that is
       # there. IAM cannot tell the two apart, so this reaches each unowned user below the paths: the
       # reason to give created users a path of their own, and to list administrators in
-      # `protected_users`. A user that another controller owns is out of reach.
+      # `protected_users`. A user that another table's controller owns is out of reach; one with half
+      # of our tags can be made whole.
       Sid      = "TakeUserOver"
       Effect   = "Allow"
       Action   = local.changes_with_own_rule.tag_user
       Resource = local.user_arns
-      Condition = {
-        StringEquals              = { for key, value in local.ownership_tags : "aws:RequestTag/${key}" => value }
-        "ForAllValues:StringLike" = { "aws:TagKeys" = local.tag_keys }
-        Null                      = { for key in keys(local.owned) : key => "true" }
-      }
+      Condition = merge(
+        {
+          StringEquals              = { for key, value in local.ownership_tags : "aws:RequestTag/${key}" => value }
+          "ForAllValues:StringLike" = { "aws:TagKeys" = local.tag_keys }
+        },
+        { for operator, keys in local.takeover_condition : operator => keys if length(keys) > 0 },
+      )
     },
     {
       Sid      = "TagOwnedUser"

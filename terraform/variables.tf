@@ -103,7 +103,7 @@ variable "users_path" {
 }
 
 variable "adopt" {
-  description = "Which existing users that are in the table may be taken over: `never`, `tagged` (those that look like the function's), or `always`."
+  description = "Which existing users that are in the table may be taken over: `never`, `tagged` (those that look like the function's), or `always`. The role may take over no user that carries another table's tag."
   type        = string
   default     = "tagged"
   nullable    = false

@@ -158,7 +158,11 @@ def needed(d: Deployment, group="mailers-eu"):
 def adoption(d: Deployment):
     """What adoption needs beside."""
     user = d.user("of-the-function")
-    yield Request("adopt a user of the function", "iam:TagUser", user, tag_context(OWN_TAGS[:2], d.labels("RequestTag")))
+    labels = tag_context(OWN_TAGS, d.labels("RequestTag") | {"aws:RequestTag/iam-user-controller:minting": "none"})
+    yield Request("adopt a user of the function", "iam:TagUser", user, labels)
+    yield Request("adopt one with a label of its own", "iam:TagUser", user, labels | {"aws:ResourceTag/managed-by": "function"})
+    half = {"aws:ResourceTag/iam-user-controller:table": d.table}
+    yield Request("make half of the labels whole", "iam:TagUser", user, labels | half)
 
 
 def abuses(d: Deployment):
@@ -246,12 +250,6 @@ def abuses(d: Deployment):
         "iam:TagUser",
         user,
         d.labels("ResourceTag", table="other") | tag_context(OWN_TAGS[:2], d.labels("RequestTag")),
-    )
-    yield Request(
-        "take a user from another tool",
-        "iam:TagUser",
-        user,
-        {"aws:ResourceTag/managed-by": "terraform"} | tag_context(OWN_TAGS[:2], d.labels("RequestTag")),
     )
     yield Request(
         "take a user with half of another table's labels",
@@ -352,6 +350,18 @@ def abuses_of_a_narrow_deployment(d: Deployment):
     """What a path, protected names and named groups keep out of reach beside: the complete example."""
     birth = tag_context(OWN_TAGS, d.labels("RequestTag") | MINTING)
     bounded = {"iam:PermissionsBoundary": d.boundary}
+    yield Request(
+        "take a user from another tool",
+        "iam:TagUser",
+        d.user("mail-relay"),
+        {"aws:ResourceTag/managed-by": "terraform"} | tag_context(OWN_TAGS[:2], d.labels("RequestTag")),
+    )
+    yield Request(
+        "take a user without adoption",
+        "iam:TagUser",
+        d.user("mail-relay"),
+        {"aws:ResourceTag/iam-user-controller:table": d.table} | tag_context(OWN_TAGS[:2], d.labels("RequestTag")),
+    )
     yield Request("create a user outside of the path", "iam:CreateUser", d.user("mail-relay", "/"), birth | bounded)
     yield Request(
         "label an administrator outside of the path",

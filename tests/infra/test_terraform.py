@@ -85,3 +85,22 @@ def test_every_setting_of_the_program_can_be_set():
         offered |= {f"IUC_{section}__{key}".upper() for key in re.findall(r"(\w+) +=", body)}
     assert not tied & offered
     assert tied | offered == names
+
+
+def test_the_role_is_made_of_the_programs_own_list():
+    """terraform/actions.json is the list in src/aws/actions.rs."""
+    rust = (ROOT / "src/aws/actions.rs").read_text()
+    table = re.search(r"pub const ACTIONS: &\[Action\] = &\[\n(.*?)^\];", rust, re.M | re.S)[1]
+    in_program = set()
+    for kind, arguments in re.findall(r"^    (\w+)\((.*)\),$", table, re.M):
+        words = [word.strip().strip('"') for word in arguments.split(",")]
+        if kind == "through_ssm":
+            words = ["kms", words[0], "Encrypt", "KmsKey"]
+        service, action, feature, resource = words
+        snake = [re.sub(r"(?<!^)(?=[A-Z])", "_", word).lower() for word in (feature, resource)]
+        in_program.add((service, action, *snake, kind == "change"))
+    assert len(in_program) > 40
+
+    in_module = json.loads((MODULE / "actions.json").read_text())
+    keys = ("service", "action", "feature", "resource", "mutating")
+    assert {tuple(action[key] for key in keys) for action in in_module} == in_program
