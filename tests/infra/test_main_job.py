@@ -2,8 +2,9 @@
 outputs as its environment, a row becomes a user with a published key, the row goes and so does the
 user, destroy.
 
-The emulator plays ECS's credential endpoint for the role, and evaluates every call of the program
-against the role's applied policies (`--iam soft`: what they deny is done all the same, and told).
+The emulator plays ECS's credential endpoint for the role, and evaluates every call of the program to
+IAM, STS, KMS and DynamoDB against the role's applied policies (`--iam soft`: what they deny is done
+all the same, and told). It does not evaluate calls to Parameter Store; test_policies.py does.
 """
 
 import json
