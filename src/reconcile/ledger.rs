@@ -62,6 +62,11 @@ impl File {
         Some((believed.user.clone(), believed.keys.clone()))
     }
 
+    /// Until when what is believed stands for what a read would show.
+    pub fn believed_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.believed.as_ref().map(|believed| believed.until).filter(|until| now < *until)
+    }
+
     /// Whether what is known of IAM cannot be older than its last change.
     pub fn reads_settled(&self, now: Timestamp) -> bool {
         self.believed(now).is_some() || self.memory.unsettled_until(now).is_none()
