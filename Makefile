@@ -58,6 +58,13 @@ rust-test: ## Unit, model and simulation tests (cargo nextest where there is one
 	    echo 'cargo test'; cargo test --locked --no-fail-fast; \
 	fi
 
+# SEED=n tells one history. The histories of a seed are the same on every machine.
+SEEDS ?= 10000
+FROM ?= 0
+.PHONY: simulate
+simulate: ## Random histories of the program on a simulated account. SEEDS=100000 for more, SEED=7 tells one
+	SEEDS=$(SEEDS) FROM=$(FROM) SEED=$(SEED) cargo test --release --locked --test simulation -- --ignored --exact --nocapture swarm::simulate
+
 .PHONY: e2e
 e2e: build ## End-to-end tests: the release binary against emulators. E2E='-k brake' picks some
 	@$(INSTALL) python fakecloud

@@ -7,6 +7,7 @@ use super::{CHANGES, FAILED, fail, say, say_json};
 use crate::config::Settings;
 use crate::core::plan::State;
 use crate::core::user::UserId;
+
 use crate::ports::{CallError, Identity, Ports};
 use crate::survey::{Planned, Survey, Surveyor};
 

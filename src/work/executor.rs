@@ -34,6 +34,12 @@ const PARK_AFTER: u32 = 5;
 /// A user that waits longer than this is parked as well.
 const PARK_WAIT: Duration = Duration::from_secs(5);
 
+/// Pause before a user is looked at again that was left alone although something is due.
+const OVERDUE_PAUSE: Duration = Duration::from_secs(5);
+
+/// No look that has to wait is repeated sooner than this.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+
 /// How soon a user is looked at again for whom too little was left of the lease.
 const LEASE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -310,12 +316,14 @@ impl<P: Ports> Executor<P> {
                 ledger.settled_at = Some(now);
                 if let Some(due) = due {
                     slot.trigger.get_or_insert(Trigger::Due);
-                    self.queue.add_at(key.clone(), monotonic + due.since(now));
+                    // What is due and was left alone, as by a clock that is off, is not asked for at once.
+                    let pause = if due > now { due.since(now) } else { OVERDUE_PAUSE };
+                    self.queue.add_at(key.clone(), monotonic + pause);
                 }
             }
             Look::Again(at) => {
                 slot.trigger.get_or_insert(Trigger::Retry);
-                self.queue.add_at(key.clone(), monotonic + at.since(now));
+                self.queue.add_at(key.clone(), monotonic + at.since(now).max(SHORTEST_PAUSE));
             }
             Look::Failed(error) => {
                 let pause = backoff::delay(ledger.failures, clock.random());
