@@ -67,7 +67,7 @@ impl File {
 
     /// Until when what is believed stands for what a read would show.
     pub fn believed_until(&self, now: Timestamp) -> Option<Timestamp> {
-        self.believed.as_ref().map(|believed| believed.until).filter(|until| now < *until)
+        self.belief(now).map(|believed| believed.until)
     }
 
     /// Whether what is known of IAM cannot be older than its last change.

@@ -1,6 +1,7 @@
 """How the program stops while it has a key in hand."""
 
 import signal
+import socket
 import threading
 import time
 
@@ -76,3 +77,16 @@ def test_a_second_signal_ends_at_once(world):
     daemon.process.signal(signal.SIGINT)
     assert daemon.process.wait(3) not in (0, -9)
     assert time.monotonic() - begin < 2
+
+
+def test_a_client_that_never_finishes_its_request_does_not_keep_it_running(world):
+    daemon = world.daemon().start()
+    with socket.create_connection(("127.0.0.1", daemon.port)) as half, socket.create_connection(
+        ("127.0.0.1", daemon.port)
+    ) as idle:
+        half.sendall(b"GET /status HTTP/1.1\r\nHost: lo")
+        idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert idle.recv(1000).startswith(b"HTTP/1.1 200")
+        begin = time.monotonic()
+        assert daemon.stop(within=10) == 0
+        assert time.monotonic() - begin < 5
