@@ -23,7 +23,7 @@ def pair(world, proxy, **settings):
 
 
 @pytest.mark.timing
-def test_a_standby_takes_over_within_a_second_of_a_clean_stop_and_nothing_is_minted_twice(world):
+def test_a_standby_takes_over_within_a_second_of_a_clean_stop_and_nothing_is_minted_twice(world, figure):
     proxy = world.proxy()
     leader, standby = pair(world, proxy, LEASE__TTL="15s")
     users = [world.name(f"user-{n:02}") for n in range(20)]
@@ -42,12 +42,12 @@ def test_a_standby_takes_over_within_a_second_of_a_clean_stop_and_nothing_is_min
     mark = proxy.mark()
     standby.wait_sweeps(2)
     assert not proxy.since(mark), list(map(str, proxy.since(mark)))
-    print(f"SIGTERM to end: {(stopped - begin) * 1000:.0f} ms; end to the other's lead: {took * 1000:.0f} ms")
+    figure(f"SIGTERM to end: {(stopped - begin) * 1000:.0f} ms; end to the other's lead: {took * 1000:.0f} ms")
     assert took <= 1
 
 
 @pytest.mark.timing
-def test_a_standby_takes_over_when_the_leader_is_killed(world):
+def test_a_standby_takes_over_when_the_leader_is_killed(world, figure):
     proxy = world.proxy()
     ttl = 3
     leader, standby = pair(world, proxy, LEASE__TTL=f"{ttl}s")
@@ -65,7 +65,7 @@ def test_a_standby_takes_over_when_the_leader_is_killed(world):
     for user in users:
         eventually(lambda: world.settled(user), 40, f"{user} is complete")
     assert {user: mints(proxy, user) for user in users} == dict.fromkeys(users, 1)
-    print(f"kill -9 to the other's lead: {took * 1000:.0f} ms with a lease of {ttl} s")
+    figure(f"kill -9 to the other's lead: {took * 1000:.0f} ms with a lease of {ttl} s")
     assert took <= ttl + 1
 
 

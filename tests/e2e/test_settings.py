@@ -1,6 +1,12 @@
 """What the settings about users, keys and names change."""
 
+import json
+
+from account import Account
+from conftest import World
 from waiting import always, eventually
+
+EVERYTHING = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
 
 
 def test_adopt_never_touches_nobody(world):
@@ -117,3 +123,30 @@ def test_rows_that_come_and_go_quickly_settle(world):
             eventually(lambda: account.assert_gone(user), 90, f"{user} is gone")
             eventually(lambda: daemon.state(user) is None, 60, f"{user} is forgotten")
     eventually(lambda: daemon.metric("stream_lag_seconds") == 0, 30, "every record is handled")
+
+
+def test_the_user_that_the_controller_runs_as_is_never_managed(endpoints, tmp_path):
+    # One emulator for everything: what has the rows has to know the user's key as well.
+    account = Account(dict.fromkeys(endpoints, endpoints["dynamodb"]))
+    world = World(account, tmp_path, "own")
+    try:
+        me, other = world.name("controller"), world.name("other")
+        account.iam.create_user(UserName=me)
+        account.iam.put_user_policy(UserName=me, PolicyName="everything", PolicyDocument=EVERYTHING)
+        key, secret = account.mint(me)
+        account.put_document(me, {"current": {"AccessKeyID": key, "SecretAccessKey": secret}})
+        tags = {"managed-by": "iam-user-controller", "iam-user-controller:table": world.table, key: "current"}
+        account.iam.tag_user(UserName=me, Tags=[{"Key": k, "Value": v} for k, v in tags.items()])
+        world.put(me)
+        world.put(other)
+        daemon = world.daemon(ORPHANS__SWEEPS="1", KEYS__ROTATE_AFTER="3s", KEYS__DELETE_AFTER="6s")
+        daemon.settings(AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY=secret)
+        daemon.start()
+        daemon.wait_state(me, "conflict")
+        eventually(lambda: account.current(other), 20, "another user is served all the same")
+        world.delete(me)
+        daemon.wait_sweeps(6)
+        assert account.user(me) and set(account.keys(me)) == {key}
+        assert account.current(me) == (key, secret)
+    finally:
+        world.close()
