@@ -18,7 +18,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("brakes", &["core", "ports", "lease", "brakes"]),
     ("pace", &["core", "ports", "lease", "work", "pace"]),
     ("reconcile", &["core", "ports", "lease", "pace", "brakes", "removals", "registry", "reconcile"]),
-    ("work", &["core", "ports", "feed", "heartbeat", "reconcile", "registry", "removals", "work"]),
+    ("work", &["core", "ports", "brakes", "feed", "heartbeat", "reconcile", "registry", "removals", "work"]),
     (
         "sweep",
         &[

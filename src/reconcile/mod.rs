@@ -312,7 +312,10 @@ impl<P: Ports> Reconciler<P> {
     async fn removal_settled(&self, name: &UserName, file: &mut File) -> Result<(), Look> {
         if file.memory.orphan.is_some() || file.has_obligation() || file.recorded.is_some() {
             let granted = file.recorded.as_ref().and_then(|removal| removal.condemned.as_ref());
-            self.brakes.settled(name, granted).await.map_err(state_failed)?;
+            self.brakes
+                .settled(name, granted, AwsTime::of(self.ports.clock()).now)
+                .await
+                .map_err(state_failed)?;
         }
         if file.recorded.is_some() {
             self.removals.forget(name).await.map_err(state_failed)?;

@@ -191,7 +191,10 @@ impl<P: Ports> Executor<P> {
             Ok(name) => {
                 let note = match change.kind {
                     ChangeKind::Written => Note::Spelling,
-                    ChangeKind::Removed => Note::Removed(change.created),
+                    ChangeKind::Removed => {
+                        self.reconciler.brakes.announce(name.clone());
+                        Note::Removed(change.created)
+                    }
                 };
                 self.ask(&name, note, Trigger::Stream).tickets.push(change.ticket);
             }
