@@ -30,6 +30,9 @@ use crate::sweep::SweepReport;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 
+/// How long requests under way may take when everything else has ended.
+const LAST_PAGES: Duration = Duration::from_secs(1);
+
 /// Why the program could not do its work. Nothing was changed that has to be undone.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
@@ -124,7 +127,10 @@ pub async fn run<P: Ports>(
     tokio::select! {
         biased;
         result = &mut work => {
-            served.await?;
+            // Not for ever: a client that never finishes its request would keep the program running.
+            if let Ok(served) = time::timeout(LAST_PAGES, &mut served).await {
+                served?;
+            }
             result
         }
         result = &mut served => {

@@ -64,7 +64,11 @@ impl Observed {
         memory.deleted.insert(key.clone());
         match &memory.mint {
             Mint::InHand(hand) if hand.id == *key => {
-                let reason = hand.rejected.clone().unwrap_or_else(|| "the new key was given up".to_owned());
+                let too_late = match hand.proven {
+                    true => "SSM did not take the new key in time",
+                    false => "AWS did not accept the new key within keys.verify_timeout",
+                };
+                let reason = hand.rejected.clone().unwrap_or_else(|| too_late.to_owned());
                 memory.mint = Mint::Opened { at: hand.opened, sent: false };
                 memory.mint_failed(reason, now);
             }

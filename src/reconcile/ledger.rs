@@ -65,6 +65,11 @@ impl File {
         Some((believed.user.clone(), believed.keys.clone()))
     }
 
+    /// Until when what is believed stands for what a read would show.
+    pub fn believed_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.belief(now).map(|believed| believed.until)
+    }
+
     /// Whether what is known of IAM cannot be older than its last change.
     pub fn reads_settled(&self, now: Timestamp) -> bool {
         match self.belief(now) {

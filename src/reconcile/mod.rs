@@ -206,7 +206,12 @@ impl<P: Ports> Reconciler<P> {
         match &plan.next {
             Next::Rest { due, .. } => {
                 self.removal_settled(name, file).await?;
-                Err(Look::Settled { due: *due })
+                // What a sweep has seen may be news, or our own last change that it did not see yet. The
+                // next sweep may be long in coming, so this is found out as soon as a read can tell.
+                let read = (trigger == Trigger::Sweep)
+                    .then(|| file.believed_until(AwsTime::of(self.ports.clock()).now))
+                    .flatten();
+                Err(Look::Settled { due: due.iter().copied().chain(read).min() })
             }
             Next::WaitUntil(until, _) => Err(Look::Again(*until)),
             Next::Prove => self.prove(file).await,

@@ -108,6 +108,8 @@ struct Slot {
     tickets: Vec<Ticket>,
     holds: Vec<Hold>,
     in_work: (Vec<Ticket>, Vec<Hold>),
+    /// What must outlive a fault of the program in the work on it.
+    at_risk: Vec<(UserName, Note)>,
 }
 
 struct Finished {
@@ -275,6 +277,7 @@ impl<P: Ports> Executor<P> {
                 take_note(&mut ledger, name, note, self.last_change);
             }
             slot.in_work = (std::mem::take(&mut slot.tickets), std::mem::take(&mut slot.holds));
+            slot.at_risk = obligations(&ledger);
             let trigger = slot.trigger.take().unwrap_or(Trigger::Retry);
             let task = self.running.spawn(work(self.reconciler.clone(), ledger, trigger));
             self.names.insert(task.id(), key);
@@ -301,9 +304,11 @@ impl<P: Ports> Executor<P> {
         let clock = self.reconciler.ports.clock();
         let (now, monotonic) = (AwsTime::of(clock).now, clock.monotonic());
         let Some(Finished { mut ledger, look, parked }) = finished else {
+            // What it had done last is forgotten with it, so that reads may be late for everybody.
+            self.last_change = Some(now);
             slot.ledger = Some(Ledger::default());
             slot.tickets.extend(tickets);
-            slot.notes.extend(UserName::parse(key.as_str()).ok().map(|name| (name, Note::Spelling)));
+            slot.notes.splice(..0, std::mem::take(&mut slot.at_risk));
             self.queue.add_at(key, monotonic + backoff::delay(PARK_AFTER, clock.random()));
             return;
         };
@@ -352,6 +357,18 @@ impl<P: Ports> Executor<P> {
 
 fn in_hand(ledger: &Ledger) -> bool {
     ledger.files.values().any(|file| matches!(file.memory.mint, Mint::InHand(_)))
+}
+
+/// Every spelling, and what has to be removed under it.
+fn obligations(ledger: &Ledger) -> Vec<(UserName, Note)> {
+    let mut notes = Vec::new();
+    for (name, file) in &ledger.files {
+        let recorded = file.recorded.clone().map(Note::Restore);
+        let removed = file.memory.revoke_before.map(Note::Removed);
+        let known = [Some(Note::Spelling), recorded, removed];
+        notes.extend(known.into_iter().flatten().map(|note| (name.clone(), note)));
+    }
+    notes
 }
 
 fn take_note(

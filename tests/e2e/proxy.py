@@ -57,17 +57,21 @@ class Rule:
     def __init__(self, matches, kth, fate, action, repeat):
         self._matches, self._kth, self.fate, self._action, self._repeat = matches, kth, fate, action, repeat
         self._seen = 0
-        self._lock = threading.Lock()
+        self._chosen = False
         #: Set when it has happened.
         self.fired = threading.Event()
         self.call = None
 
-    def takes(self, call):
+    def is_due(self, call):
+        """Counts the call when it matches. A rule that another one has forestalled stays due."""
         if not self._matches(call):
             return False
-        with self._lock:
-            self._seen += 1
-            return self._seen == self._kth or (self._repeat and self._seen > self._kth)
+        self._seen += 1
+        return self._seen >= self._kth and (self._repeat or not self._chosen)
+
+    def choose(self):
+        self._chosen = True
+        return self
 
     def happen(self, call):
         self.call = call
@@ -144,10 +148,9 @@ class Proxy:
     def rule_for(self, call):
         with self._lock:
             self.calls.append(call)
-            rules = list(self._rules)
-        # Every rule counts every call that it matches; the first that is due decides.
-        due = [rule for rule in rules if rule.takes(call)]
-        return due[0] if due else None
+            # Every rule counts every call that it matches; the first that is due decides.
+            due = [rule for rule in self._rules if rule.is_due(call)]
+            return due[0].choose() if due else None
 
     def learn(self, call, answer):
         """Remembers every secret that passes, so that tests can look for them where they must not be."""

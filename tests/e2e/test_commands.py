@@ -130,12 +130,72 @@ def test_dry_run_changes_nothing(world):
     assert daemon.stop() == 0
 
 
-def test_check_says_what_is_wrong(world):
-    daemon = world.daemon()
+def test_check_says_what_is_wrong_and_how_to_mend_it(world):
+    account = world.account
+    proxy = world.proxy()
+    daemon = world.daemon(proxy)
     code, out, err = daemon.run("check")
     assert code == 0, (out, err)
-    code, out, err = daemon.run("check", IUC_TABLE__NAME="there-is-none")
-    assert code == 1 and "there-is-none" in out + err
+    proxy.answer(1, 403, "AccessDenied", lambda call: call.action == "ListAccessKeys", repeat=True)
+    no_stream = world.name("no-stream")
+    account.ddb.create_table(
+        TableName=no_stream,
+        KeySchema=[{"AttributeName": "UserName", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "UserName", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    for settings, named in [
+        ({"IUC_TABLE__NAME": "there-is-none"}, ["there-is-none"]),
+        ({"IUC_TABLE__NAME": no_stream}, [no_stream, "update-table", "StreamEnabled=true"]),
+        ({"IUC_STATE__TABLE": "no-state"}, ["no-state", "create-table"]),
+        ({"IUC_TABLE__NAME": world.table + "-controller"}, ["UserName"]),
+        ({}, ["iam:ListAccessKeys"]),
+        ({"AWS_ENDPOINT_URL_SSM": "http://127.0.0.1:1"}, ["ssm:GetParameter"]),
+    ]:
+        code, out, err = daemon.run("check", within=120, **settings)
+        assert code == 1, (settings, out, err)
+        for word in named:
+            assert word in out + err, (settings, out, err)
+
+
+def test_run_ends_with_1_when_a_table_is_missing(world):
+    daemon = world.daemon()
+    for settings, named in [
+        ({"IUC_TABLE__NAME": "there-is-none"}, "there-is-none"),
+        ({"IUC_STATE__TABLE": "no-state"}, "no-state"),
+    ]:
+        code, out, err = daemon.run("run", within=60, **settings)
+        assert code == 1 and named in err, (settings, code, out, err)
+
+
+def test_the_leader_answers_the_commands_of_operators(world):
+    account, user = world.account, world.name()
+    proxy = world.proxy()
+    daemon = world.daemon(proxy, SWEEP__SCHEDULE="0 0 0 1 1 *", SWEEP__FULL_EVERY="24h", LEASE__TTL="15s").start()
+    world.put(user)
+    eventually(lambda: world.settled(user), 10, "the new user is complete")
+    token = daemon.status()["token"]
+    before = daemon.status()["last_sweep"]["started"]
+    account.iam.delete_user_permissions_boundary(UserName=user)
+    code, out, err = daemon.run("sweep", "--json", within=60)
+    assert code == 0, (out, err)
+    assert json.loads(out)["rows"] == 1
+    assert daemon.status()["last_sweep"]["started"] != before, "the leader swept"
+    eventually(lambda: account.boundary(user) == world.boundary, 15, "it has mended what it found")
+    code, out, err = daemon.run("sweep", within=60)
+    assert code == 0 and "1 rows" in out, (out, err)
+    code, out, err = daemon.run("deletions", "resume")
+    assert code == 0 and "Nothing was held" in out, (out, err)
+    code, out, err = daemon.run("deletions", "status")
+    assert code == 0 and "not held" in out, (out, err)
+    assert daemon.status()["token"] == token, "the lease never changed hands"
+
+    # Without a leader the commands do the work themselves.
+    assert daemon.stop() == 0
+    code, out, err = daemon.run("deletions", "resume")
+    assert code == 0 and "Nothing was held" in out, (out, err)
+    code, out, err = daemon.run("sweep", "--json", within=60)
+    assert code == 0 and json.loads(out)["rows"] == 1, (out, err)
 
 
 def test_health_asks_the_running_service(world):

@@ -159,9 +159,8 @@ def live(chapter, world, fault):
 
 
 @pytest.mark.parametrize("kind", [Create, Rotate, Expire, Remove])
-def test_a_kill_at_any_call_is_survived(kind, worlds):
+def test_a_kill_at_any_call_is_survived(kind, worlds, figure):
     calls = live(kind(), worlds(), None)
-    print(f"{kind.__name__}: {', '.join(map(str, calls))}")
     faults = [(k, side) for k in range(1, len(calls) + 1) for side in ("before", "after")]
 
     def outcome(fault, world):
@@ -172,5 +171,6 @@ def test_a_kill_at_any_call_is_survived(kind, worlds):
 
     with ThreadPoolExecutor(len(faults)) as pool:
         failed = [text for text in pool.map(outcome, faults, [worlds() for _ in faults]) if text]
-    print(f"{len(faults)} kills, {len(faults) - len(failed)} survived")
+    told = ", ".join(map(str, calls))
+    figure(f"{kind.__name__}: {len(faults)} kills, {len(faults) - len(failed)} survived; calls: {told}")
     assert not failed, f"{len(failed)} of {len(faults)}:\n" + "\n".join(failed)

@@ -11,7 +11,7 @@ POLL_INTERVAL = 0.250
 
 
 @pytest.mark.timing
-def test_a_new_row_has_its_parameter_within_a_poll_and_150_ms(world):
+def test_a_new_row_has_its_parameter_within_a_poll_and_150_ms(world, figure):
     account = world.account
     world.daemon(STREAM__POLL_INTERVAL="250ms", STREAM__IDLE_INTERVAL="250ms", SWEEP__SCHEDULE="0 0 * * * *").start()
     took = []
@@ -24,5 +24,5 @@ def test_a_new_row_has_its_parameter_within_a_poll_and_150_ms(world):
         # Not in step with the poll.
         time.sleep(0.1 + 0.013 * number)
     median = statistics.median(took)
-    print(f"row to parameter: median {median * 1000:.0f} ms, worst {max(took) * 1000:.0f} ms of {len(took)}")
+    figure(f"row to parameter: median {median * 1000:.0f} ms, worst {max(took) * 1000:.0f} ms of {len(took)}")
     assert median <= POLL_INTERVAL + 0.150

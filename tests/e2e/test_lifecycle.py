@@ -79,7 +79,7 @@ def test_removal_takes_everything_that_is_on_the_user(world):
     assert iam.get_group(GroupName=group)["Users"] == [], "the group stays, without the user"
 
 
-def test_readers_never_see_current_missing_inactive_or_unknown(world):
+def test_readers_never_see_current_missing_inactive_or_unknown(world, figure):
     account, user = world.account, world.name()
     world.daemon(KEYS__ROTATE_AFTER="5s", KEYS__DELETE_AFTER="9s", KEYS__MIN_OVERLAP="2s").start()
     world.put(user)
@@ -116,7 +116,7 @@ def test_readers_never_see_current_missing_inactive_or_unknown(world):
         stop.set()
         for thread in readers:
             thread.join()
-    print(f"{looks} looks at {len(set(seen))} keys")
+    figure(f"readers: {looks} looks at {len(set(seen))} keys in turn, {len(wrong)} saw a bad current key")
     assert not wrong, wrong[:5]
     assert looks > 100
 

@@ -5,7 +5,7 @@ from urllib.parse import quote, quote_plus
 from waiting import eventually
 
 
-def test_no_secret_is_ever_said_at_trace(world):
+def test_no_secret_is_ever_said_at_trace(world, figure):
     account = world.account
     users = [world.name("one"), world.name("two@x")]
     proxy = world.proxy()
@@ -41,6 +41,7 @@ def test_no_secret_is_ever_said_at_trace(world):
     assert len(secrets) > 5, "the test has seen the secrets"
     output = daemon.text() + daemon.pages.decode(errors="replace")
     assert len(output) > 10_000, "trace says much"
+    figure(f"secrets: {len(secrets)} looked for in {len(output)} characters of trace and pages")
     for secret in secrets:
         for form in {secret, quote(secret), quote_plus(secret), quote(secret, safe=""), secret[:20], secret[-20:]}:
             at = output.find(form)
