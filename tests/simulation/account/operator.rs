@@ -49,7 +49,9 @@ impl World {
     pub(crate) fn recreate_table(&mut self, keep_rows: bool) {
         let now = self.now;
         self.disable_stream();
-        self.table.recreate(now, keep_rows);
+        // A controller that never saw the table before cannot know that this is another one.
+        let known = self.state.records.contains_key("deletions");
+        self.table.recreate(now, keep_rows, known);
         self.enable_stream();
     }
 
@@ -85,6 +87,8 @@ impl World {
     /// Deletes a user with all that it has, by hand.
     pub(crate) fn delete_user_by_hand(&mut self, folded: &str) {
         self.end_user(folded);
+        // Nobody lists parameters: without a user or a row, nothing leads to this one any more.
+        self.ssm.owners.retain(|_, owner| owner != folded);
     }
 
     /// Adds a key by hand, where there is room for one.
@@ -115,6 +119,10 @@ impl World {
 
     /// Removes the user's tags whose key satisfies `which`.
     pub(crate) fn strip_tags(&mut self, folded: &str, which: impl Fn(&str) -> bool) {
+        // Whose ownership was taken away is not the program's to revoke, until it is adopted anew.
+        for (_, life) in self.table.life.iter_mut().filter(|(name, _)| name.eq_ignore_ascii_case(folded)) {
+            life.owed_ms = None;
+        }
         self.meddle(folded, |user, now, bound| {
             let mut tags = user.tags.get().clone();
             tags.retain(|key, _| !which(key));

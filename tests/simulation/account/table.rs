@@ -104,13 +104,13 @@ impl Table {
     }
 
     /// The table is dropped and created anew under the same name.
-    pub(super) fn recreate(&mut self, now: u64, keep_rows: bool) {
+    pub(super) fn recreate(&mut self, now: u64, keep_rows: bool, known: bool) {
         self.generation += 1;
         self.exists = true;
         for life in self.life.values_mut() {
             life.owed_ms = None;
             if life.present && !keep_rows {
-                *life = RowLife { removed_ms: Some(now), dropped: true, ..RowLife::default() };
+                *life = RowLife { removed_ms: Some(now), dropped: known, ..RowLife::default() };
             }
         }
         if !keep_rows {
