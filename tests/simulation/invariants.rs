@@ -460,7 +460,7 @@ fn key_loss(world: &World, folded: &str, user: &SimUser, id: &AccessKeyId, broke
     if user.meddled_ms.is_some() && key.maker == Maker::Program {
         return;
     }
-    if key.maker == Maker::Operator && !key.claimed {
+    if key.maker == Maker::Operator && !key.claimed && key.published_ms.is_none() {
         if policy.foreign == ForeignKeys::Report && !key.ambiguous {
             broken.push((2, format!("{id} of {folded} is taken away, and somebody else made it")));
         }
@@ -703,8 +703,10 @@ pub(crate) fn unsettled(world: &World) -> Vec<String> {
             continue;
         };
         if user.name.as_str() != row {
-            // IAM finds it all the same; it has to go before the row can be served.
-            if is_owned(user.tags.get(), policy) && removal_evidence(world, &folded, user).is_ok() {
+            // IAM finds it all the same. Only the removal of its own row makes it go; else it is a conflict.
+            let life = world.table.life.get(user.name.as_str());
+            let owed = life.and_then(|life| life.owed_ms).unwrap_or(0);
+            if is_owned(user.tags.get(), policy) && owed / 1_000 > user.created_ms / 1_000 {
                 faults.push(format!("{row}: the user is still spelled {}", user.name));
             }
             continue;
@@ -754,8 +756,7 @@ fn orphans(world: &World, faults: &mut Vec<String>) {
     let policy = &world.rules.policy;
     for (folded, user) in world.iam.all() {
         let ours = is_owned(user.tags.get(), policy) || world.rules.scope == OrphanScope::Account;
-        if ours && !world.table.contains(user.name.as_str()) && removal_evidence(world, folded, user).is_ok()
-        {
+        if ours && !world.table.contains_folded(folded) && removal_evidence(world, folded, user).is_ok() {
             faults.push(format!("{folded}: no row, and still a user"));
         }
     }

@@ -127,6 +127,10 @@ impl World {
             let mut tags = user.tags.get().clone();
             tags.retain(|key, _| !which(key));
             user.tags.set(now, bound, tags);
+            // Without its tag, and unless the document names it, a key is as good as a stranger's.
+            for key in user.keys.iter_mut().filter(|key| which(key.id.as_str())) {
+                (key.maker, key.claimed) = (Maker::Operator, false);
+            }
         });
     }
 
