@@ -742,7 +742,8 @@ fn blocked(world: &World, user: &SimUser) -> bool {
     let foreign: Vec<&SimKey> =
         user.live_keys().filter(|key| key.maker == Maker::Operator && !key.claimed).collect();
     // Two keys, and no document that works: consumers may use either, and one has to leave first.
-    let crowded = user.live_keys().count() >= 2 && !current_works(world, user);
+    let minting = tag(user.tags.get(), MINTING).is_some_and(|at| at != "none");
+    let crowded = user.live_keys().count() >= 2 && !current_works(world, user) && !minting;
     let puzzling = user.live_keys().count() >= 2 && foreign.iter().any(|key| key.ambiguous);
     let document = world.document_of(&user.name);
     let current = document.as_ref().and_then(KeyDocument::current_id).and_then(|id| user.live_key(id));

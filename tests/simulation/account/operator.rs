@@ -8,7 +8,7 @@ use iam_user_controller::core::secret::Secret;
 use iam_user_controller::core::user::{AccessKeyId, UserId, UserName};
 use iam_user_controller::ports::ChangeKind;
 
-use super::{History, Maker, SimUser, World};
+use super::{History, Maker, SimUser, World, is_owned};
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -41,7 +41,10 @@ impl World {
         if self.table.contains(name) {
             let recorded = self.record_change(name, ChangeKind::Removed);
             let now = self.now;
-            self.table.remove(name, now, recorded);
+            // Whoever is not owned then is not the program's to revoke.
+            let live = self.iam.live(&name.to_ascii_lowercase());
+            let owned = live.is_none_or(|user| is_owned(user.tags.get(), &self.rules.policy));
+            self.table.remove(name, now, recorded, owned);
         }
     }
 

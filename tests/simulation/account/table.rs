@@ -89,14 +89,14 @@ impl Table {
         self.rows.insert(place(name))
     }
 
-    pub(super) fn remove(&mut self, name: &str, now: u64, recorded: bool) -> bool {
+    pub(super) fn remove(&mut self, name: &str, now: u64, recorded: bool, owned: bool) -> bool {
         let gone = self.rows.remove(&place(name));
         if gone {
             let life = self.life.entry(name.to_owned()).or_default();
             life.present = false;
             life.removed_ms = Some(now);
             life.recorded = recorded;
-            if recorded {
+            if recorded && owned {
                 life.owed_ms = Some(now);
             }
         }
