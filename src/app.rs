@@ -267,7 +267,10 @@ async fn start<P: Ports>(ports: &P, settings: &Settings) -> Result<Option<UserId
              update-table --stream-specification StreamEnabled=true,StreamViewType=KEYS_ONLY`"
         );
     }
-    if let Err(problem) = insist(|| ports.state().check()).await {
+    // A spectator writes nothing, and needs no place for it.
+    if !settings.dry_run
+        && let Err(problem) = insist(|| ports.state().check()).await
+    {
         return Err(AppError::StateTable { table: settings.state.table.clone(), problem });
     }
     let caller = insist(|| ports.identity().caller()).await;

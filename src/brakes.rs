@@ -21,6 +21,7 @@ pub struct Brakes<P> {
     settings: BrakeSettings,
     brake: Mutex<Brake>,
     owned_users: SyncMutex<Option<u32>>,
+    announced: SyncMutex<Vec<UserName>>,
 }
 
 impl<P: Ports> Brakes<P> {
@@ -29,7 +30,20 @@ impl<P: Ports> Brakes<P> {
     /// A record that cannot be read is no licence to begin anew: everything is held.
     pub fn load(ports: P, lease: Guard<P>, settings: BrakeSettings, records: &[Record]) -> Self {
         let brake = read(records);
-        Self { ports, lease, settings, brake: Mutex::new(brake), owned_users: SyncMutex::new(None) }
+        Self {
+            ports,
+            lease,
+            settings,
+            brake: Mutex::new(brake),
+            owned_users: SyncMutex::new(None),
+            announced: SyncMutex::default(),
+        }
+    }
+
+    /// A row was removed: a deletion will be asked for, unless the look finds nothing to delete. Counts
+    /// as wanted until then, so that a mass deletion is seen whole however slow the looks are.
+    pub fn announce(&self, name: UserName) {
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner).push(name);
     }
 
     /// Asks whether a user may be deleted now.
@@ -44,7 +58,7 @@ impl<P: Ports> Brakes<P> {
         now: Timestamp,
     ) -> Result<Verdict, StateError> {
         let owned = self.owned_users();
-        self.change(|brake| brake.ask(name, user, evidence, now, owned, self.settings)).await
+        self.change(now, |brake| brake.ask(name, user, evidence, now, owned, self.settings)).await
     }
 
     /// Announces all orphans that a sweep wants to delete, so that they are judged as a whole.
@@ -58,7 +72,7 @@ impl<P: Ports> Brakes<P> {
     ) -> Result<Verdict, StateError> {
         let owned = self.owned_users();
         let orphans = orphans.iter().map(|(name, user)| (name, user));
-        self.change(|brake| brake.ask_many(orphans, now, owned, self.settings)).await
+        self.change(now, |brake| brake.ask_many(orphans, now, owned, self.settings)).await
     }
 
     /// Deletions that may go on now, besides those that ask by themselves.
@@ -71,7 +85,7 @@ impl<P: Ports> Brakes<P> {
             return Ok(Vec::new());
         }
         let owned = self.owned_users();
-        self.change(|brake| brake.judge(now, owned, self.settings)).await
+        self.change(now, |brake| brake.judge(now, owned, self.settings)).await
     }
 
     /// A look at the user has found nothing to delete, or nothing any more. `granted` is the user
@@ -79,8 +93,17 @@ impl<P: Ports> Brakes<P> {
     ///
     /// # Errors
     /// Those of the state table.
-    pub async fn settled(&self, name: &UserName, granted: Option<&UserId>) -> Result<(), StateError> {
-        self.change(|brake| {
+    pub async fn settled(
+        &self,
+        name: &UserName,
+        granted: Option<&UserId>,
+        now: Timestamp,
+    ) -> Result<(), StateError> {
+        if granted.is_some() {
+            let mut owned = self.owned_users.lock().unwrap_or_else(PoisonError::into_inner);
+            *owned = owned.map(|owned| owned.saturating_sub(1));
+        }
+        self.change(now, |brake| {
             brake.withdraw(name);
             if let Some(user) = granted {
                 brake.granted_done(name, user);
@@ -94,7 +117,7 @@ impl<P: Ports> Brakes<P> {
     /// # Errors
     /// Those of the state table.
     pub async fn table_seen(&self, arn: &str, id: &str, now: Timestamp) -> Result<(), StateError> {
-        self.change(|brake| brake.table_seen(arn, id, now)).await
+        self.change(now, |brake| brake.table_seen(arn, id, now)).await
     }
 
     /// Tells what a complete sweep has counted, and who need not be deleted any more.
@@ -111,7 +134,7 @@ impl<P: Ports> Brakes<P> {
     ) -> Result<(), StateError> {
         let owned_users = u32::try_from(owned).unwrap_or(u32::MAX);
         *self.owned_users.lock().unwrap_or_else(PoisonError::into_inner) = Some(owned_users);
-        self.change(|brake| {
+        self.change(now, |brake| {
             let over: Vec<UserName> = brake.wanted().filter(|name| !wanted(name)).cloned().collect();
             over.iter().for_each(|name| brake.withdraw(name));
             brake.sweep_saw(rows, owned, orphans, now);
@@ -124,7 +147,7 @@ impl<P: Ports> Brakes<P> {
     /// # Errors
     /// Those of the state table.
     pub async fn resume(&self, now: Timestamp) -> Result<Vec<UserName>, StateError> {
-        self.change(|brake| brake.resume(now)).await
+        self.change(now, |brake| brake.resume(now)).await
     }
 
     /// What is held, and why.
@@ -137,8 +160,11 @@ impl<P: Ports> Brakes<P> {
     }
 
     /// Changes the brake, and stores it when that changed anything, before the answer is told.
-    async fn change<T>(&self, change: impl FnOnce(&mut Brake) -> T) -> Result<T, StateError> {
+    async fn change<T>(&self, now: Timestamp, change: impl FnOnce(&mut Brake) -> T) -> Result<T, StateError> {
         let mut brake = self.brake.lock().await;
+        for name in std::mem::take(&mut *self.announced.lock().unwrap_or_else(PoisonError::into_inner)) {
+            brake.announce(&name, now);
+        }
         let mut next = brake.clone();
         let answer = change(&mut next);
         if next != *brake {

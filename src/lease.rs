@@ -26,6 +26,9 @@ pub const RECORD: &str = "lease";
 /// How often a standby looks, so that it takes over within a second of a clean stop.
 const WATCH: Duration = Duration::from_millis(500);
 
+/// How often giving the lease back is tried again. When it fails, the lease runs out by itself.
+const RELEASE_AGAIN: u32 = 2;
+
 /// The record's body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Body {
@@ -52,6 +55,8 @@ pub struct Watcher<P> {
     holder: String,
     ttl: Duration,
     seen: Option<(Record, Duration)>,
+    /// What the last try to take it has written, if that has arrived.
+    tried: Option<(Record, Body, Validity)>,
 }
 
 /// What one look at the lease brought.
@@ -76,7 +81,7 @@ pub enum LeaseError {
 impl<P: Ports> Watcher<P> {
     /// A watcher that would hold the lease as `holder`.
     pub fn new(ports: P, holder: String, ttl: Duration) -> Self {
-        Self { ports, holder, ttl, seen: None }
+        Self { ports, holder, ttl, seen: None, tried: None }
     }
 
     /// How long to wait between two looks.
@@ -92,6 +97,13 @@ impl<P: Ports> Watcher<P> {
         let found = self.ports.state().get(RECORD).await?;
         let now = self.ports.clock().monotonic();
         let body = found.as_ref().and_then(|record| serde_json::from_str::<Body>(&record.body).ok());
+        // The answer was lost, not the write. Whether the holder before has given the lease back is
+        // not known any more, so it has not.
+        if let Some((record, body, until)) = self.tried.take()
+            && found.as_ref() == Some(&record)
+        {
+            return Ok(self.taken(record, body, until, false));
+        }
         if let (Some(record), Some(body)) = (&found, &body) {
             let unchanged_since = match &self.seen {
                 Some((seen, since)) if seen == record => *since,
@@ -109,6 +121,13 @@ impl<P: Ports> Watcher<P> {
         self.take(found.as_ref(), clean).await
     }
 
+    fn taken(&mut self, record: Record, body: Body, until: Validity, clean: bool) -> Watch<P> {
+        self.seen = None;
+        let shared = Shared { until: Mutex::new(Some(until)), token: record.token, ttl: self.ttl };
+        let guard = Guard { ports: self.ports.clone(), shared: Arc::new(shared) };
+        Watch::Taken(Lease { guard, record, body, clean })
+    }
+
     async fn take(&mut self, found: Option<&Record>, clean: bool) -> Result<Watch<P>, LeaseError> {
         let token = found.map_or(0, |record| record.token) + 1;
         let body = Body {
@@ -121,17 +140,15 @@ impl<P: Ports> Watcher<P> {
         let clock = self.ports.clock();
         let until = Validity::from_now(clock.monotonic(), clock.now(), self.ttl);
         match self.ports.state().swap(found, &record).await {
-            Ok(()) => {
-                self.seen = None;
-                let shared = Arc::new(Shared { until: Mutex::new(Some(until)), token, ttl: self.ttl });
-                let guard = Guard { ports: self.ports.clone(), shared };
-                Ok(Watch::Taken(Lease { guard, record, body, clean }))
-            }
+            Ok(()) => Ok(self.taken(record, body, until, clean)),
             // Another watcher was faster: it is seen at the next look.
             Err(StateError::Fenced) => {
                 Ok(Watch::Standby(Leader { holder: "another replica".to_owned(), token }))
             }
-            Err(StateError::Call(error)) => Err(error.into()),
+            Err(StateError::Call(error)) => {
+                self.tried = Some((record, body, until));
+                Err(error.into())
+            }
         }
     }
 }
@@ -246,7 +263,13 @@ impl<P: Ports> Lease<P> {
     /// When it was lost already, or the state table did not answer; then it ends by itself.
     pub async fn release(mut self) -> Result<(), LeaseError> {
         self.guard.set(None);
-        self.renew(true).await
+        let mut result = self.renew(true).await;
+        // A renewal that was under way may still arrive; what it wrote is then what is to be replaced.
+        for _ in 0..RELEASE_AGAIN {
+            let Err(LeaseError::Call(_)) = result else { break };
+            result = self.renew(true).await;
+        }
+        result
     }
 
     async fn renew(&mut self, released: bool) -> Result<(), LeaseError> {

@@ -9,17 +9,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::Common;
 use crate::config::Settings;
-use crate::core::census::{Census, OrphanRules};
+use crate::core::census::{Census, Orphan, OrphanRules};
 use crate::core::memory::Memory;
 use crate::core::observed::Glance;
 use crate::core::plan::{Desired, Next, Plan, State, View, plan};
 use crate::core::policy::OrphanAction;
+use crate::core::time::Timestamp;
 use crate::core::user::{UserId, UserName};
 use crate::pace::{Lane, Pace};
 use crate::ports::{Alarm, CallError, Clock, Directory, Ports, UsersTable};
 use crate::reconcile::{AwsTime, observe};
 use crate::registry::Report;
 use crate::status::Role;
+use crate::sweep::SweepReport;
 
 /// What would be done about one name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -75,6 +77,8 @@ pub struct Survey {
     pub rows: usize,
     /// Owned users in IAM.
     pub owned_users: usize,
+    /// Users without a row that a sweep may delete.
+    pub orphans: usize,
     /// Everybody that is in the table, or is an orphan; by name.
     pub users: Vec<Planned>,
 }
@@ -112,11 +116,12 @@ impl<P: Ports> Surveyor<'_, P> {
         while let Some(look) = looks.next().await {
             planned.push(look?);
         }
-        planned.extend(census.orphans.iter().map(|orphan| self.orphan(&orphan.name)));
+        planned.extend(census.orphans.iter().map(|orphan| self.orphan(orphan)));
         planned.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Survey {
             rows: census.rows.len() + census.invalid.len(),
             owned_users: census.owned,
+            orphans: census.orphans.len(),
             users: planned,
         })
     }
@@ -166,8 +171,15 @@ impl<P: Ports> Surveyor<'_, P> {
         Ok(Planned::of(name, &plan(&view)))
     }
 
-    fn orphan(&self, name: &UserName) -> Planned {
+    fn orphan(&self, orphan: &Orphan) -> Planned {
         let (action, why) = match self.settings.orphans.action {
+            OrphanAction::Delete if !orphan.old_enough => (
+                "none",
+                format!(
+                    "it has no row; nothing is done before it is {} old (orphans.min_age)",
+                    humantime::format_duration(self.settings.orphans.min_age)
+                ),
+            ),
             OrphanAction::Delete => (
                 "delete_user",
                 format!(
@@ -178,7 +190,7 @@ impl<P: Ports> Surveyor<'_, P> {
             OrphanAction::Report => ("none", "it has no row; orphans.action is \"report\"".to_owned()),
         };
         let state = Some(State::Deleting);
-        Planned { name: name.to_string(), action, key: None, rule: "orphan", why, state }
+        Planned { name: orphan.name.to_string(), action, key: None, rule: "orphan", why, state }
     }
 
     async fn list_users(&self, pace: &Pace) -> Result<Vec<Glance>, CallError> {
@@ -219,10 +231,7 @@ pub(crate) async fn observe_forever<P: Ports>(common: &Common<P>, shutdown: &Can
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
-            survey = surveyor.everybody() => match survey {
-                Ok(survey) => show(common, &survey),
-                Err(error) => tracing::error!(%error, "a survey failed"),
-            },
+            () = observe_once(common, &surveyor) => {}
         }
         let alarm = common.ports.alarm().next();
         tokio::pin!(alarm);
@@ -238,9 +247,35 @@ pub(crate) async fn observe_forever<P: Ports>(common: &Common<P>, shutdown: &Can
     }
 }
 
-fn show<P: Ports>(common: &Common<P>, survey: &Survey) {
+/// A survey is what `dry_run` has for a sweep, also for `/status` and the metrics.
+async fn observe_once<P: Ports>(common: &Common<P>, surveyor: &Surveyor<'_, P>) {
+    let begun = common.ports.clock().monotonic();
+    let started = AwsTime::of(common.ports.clock()).now;
+    match surveyor.everybody().await {
+        Ok(survey) => {
+            show(common, &survey, started);
+            let took = common.ports.clock().monotonic().saturating_sub(begun);
+            let mut progress = common.status.progress();
+            (progress.swept, progress.sweep_failure) = (true, None);
+            progress.last_sweep = Some(SweepReport {
+                started,
+                took_millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                rows: survey.rows,
+                owned_users: survey.owned_users,
+                looked_at: survey.users.len() - survey.orphans,
+                orphans: survey.orphans,
+                orphans_due: 0,
+            });
+        }
+        Err(error) => {
+            tracing::error!(%error, "a survey failed");
+            common.status.progress().sweep_failure = Some(error.to_string());
+        }
+    }
+}
+
+fn show<P: Ports>(common: &Common<P>, survey: &Survey, now: Timestamp) {
     common.status.users.clear();
-    let now = AwsTime::of(common.ports.clock()).now;
     for planned in &survey.users {
         if planned.changes() {
             tracing::info!(
@@ -256,6 +291,5 @@ fn show<P: Ports>(common: &Common<P>, survey: &Survey) {
             common.status.users.set(&planned.name, Report::without_user(state, planned.why.clone(), now));
         }
     }
-    common.status.progress().swept = true;
     tracing::info!(rows = survey.rows, owned_users = survey.owned_users, "surveyed; dry_run changes nothing");
 }

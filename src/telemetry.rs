@@ -9,10 +9,11 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::{Log, LogFormat};
 
-/// Libraries that would write whole requests and answers, secrets included, at `debug` or `trace`.
+/// Libraries that would write whole requests and answers, secrets included, at `debug` or `trace`;
+/// the scheduler says "Uninited" at `info`, as if something were wrong.
 /// Whatever `log.level` says, only their warnings are kept.
 /// These are beginnings of their names.
-const TALKATIVE: [&str; 5] = ["aws_", "h2", "hyper", "rustls", "tower"];
+const TALKATIVE: [&str; 6] = ["aws_", "h2", "hyper", "rustls", "tokio_cron_scheduler", "tower"];
 
 /// Starts the log: of the service on standard output, where containers expect it; of a command on
 /// standard error, beside what it prints.

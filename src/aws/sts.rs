@@ -20,9 +20,11 @@ const NOT_YET: &[&str] = &[
     "SignatureDoesNotMatch",
     "InvalidSignatureException",
     "AuthFailure",
-    "AccessDenied",
-    "AccessDeniedException",
 ];
+
+/// Codes with which AWS refuses a caller that it knows: a key is authenticated before anything is
+/// authorised. Policies cannot deny GetCallerIdentity, but those of a VPC endpoint can.
+const KNOWN: &[&str] = &["AccessDenied", "AccessDeniedException"];
 
 /// STS.
 #[derive(Clone, Debug)]
@@ -65,6 +67,7 @@ impl Identity for Sts {
             .build();
         match Client::from_conf(config).get_caller_identity().send().await {
             Ok(_) => Ok(Proof::Accepted),
+            Err(error) if code(&error).is_some_and(|code| KNOWN.contains(&code)) => Ok(Proof::Accepted),
             Err(error) if code(&error).is_some_and(|code| NOT_YET.contains(&code)) => Ok(Proof::NotYet),
             Err(error) => Err(failed("sts:GetCallerIdentity", &error)),
         }

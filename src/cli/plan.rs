@@ -7,6 +7,7 @@ use super::{CHANGES, FAILED, fail, say, say_json};
 use crate::config::Settings;
 use crate::core::plan::State;
 use crate::core::user::UserId;
+
 use crate::ports::{CallError, Identity, Ports};
 use crate::survey::{Planned, Survey, Surveyor};
 
@@ -94,7 +95,7 @@ mod tests {
         let expected = "  + new: create user\n      it has a row and no IAM user (rule a_rule)\n  ! admin: conflict\n      \
                         it is somebody else's\nPlan: 1 users to change, 1 as the table wants them.\nShown is the next \
                         change of each; a new key, for one, is several.";
-        assert_eq!(text(&Survey { rows: 3, owned_users: 1, users }), expected);
+        assert_eq!(text(&Survey { rows: 3, owned_users: 1, orphans: 0, users }), expected);
         assert_eq!(text(&Survey::default()), "No changes. 0 of 0 users are as the table wants them.");
     }
 }

@@ -208,7 +208,7 @@ impl Brake {
         }
         self.weigh(now, owned_users, settings);
         let standing = self.cases.standing(name, user);
-        let licensed = standing == Some(Standing::Licensed) && self.other_table.is_none();
+        let licensed = standing == Some(Standing::Licensed);
         let within_budget = standing == Some(Standing::Cleared) && owned_users.is_some();
         let cleared = within_budget && self.hold_on(grounds).is_none();
         if !licensed && !cleared {

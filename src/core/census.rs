@@ -35,6 +35,8 @@ pub struct Orphan {
     pub user: UserId,
     /// Whether the controller owns it; always, in the scope `owned`.
     pub owned: bool,
+    /// Whether it has reached `orphans.min_age`; it is counted before, and deleted after.
+    pub old_enough: bool,
 }
 
 /// What the account and the table hold.
@@ -48,7 +50,7 @@ pub struct Census {
     pub users: BTreeMap<UserName, Glance>,
     /// How many of them are owned.
     pub owned: usize,
-    /// Users without a row that a sweep may delete.
+    /// Users without a row that a sweep may delete, once they are old enough.
     pub orphans: Vec<Orphan>,
     /// Owned users that AWS has quarantined.
     pub quarantined: Vec<UserName>,
@@ -81,8 +83,10 @@ impl Census {
             let user = &glance.user;
             let owned = tags::owned(&user.tags, &policy.table);
             census.owned += usize::from(owned);
-            if !wanted.contains(&user.name.folded()) && is_orphan(user, owned, rules, now) {
-                census.orphans.push(Orphan { name: user.name.clone(), user: user.id.clone(), owned });
+            if !wanted.contains(&user.name.folded()) && is_orphan(user, owned, rules) {
+                let old_enough = now.since(user.created) >= rules.min_age;
+                let (name, user) = (user.name.clone(), user.id.clone());
+                census.orphans.push(Orphan { name, user, owned, old_enough });
             }
             if owned && glance.attached_policies.iter().any(|policy| policy.starts_with(QUARANTINE)) {
                 census.quarantined.push(user.name.clone());
@@ -93,9 +97,8 @@ impl Census {
     }
 }
 
-fn is_orphan(user: &User, owned: bool, rules: &OrphanRules<'_>, now: Timestamp) -> bool {
+fn is_orphan(user: &User, owned: bool, rules: &OrphanRules<'_>) -> bool {
     (owned || rules.scope == OrphanScope::Account)
-        && now.since(user.created) >= rules.min_age
         && rules.own_user != Some(&user.id)
         && !(rules.protected)(&user.name)
 }
@@ -129,7 +132,8 @@ type UserNameKey = String;
 const MAX_SIGHTINGS: usize = 3_000;
 
 impl Sightings {
-    /// Takes in what a sweep has seen, and gives the orphans that enough sweeps have seen.
+    /// Takes in what a sweep has seen, and gives the orphans that are old enough and that enough
+    /// sweeps have seen.
     pub fn seen<'a>(&mut self, orphans: &'a [Orphan], sweeps: u32) -> Vec<&'a Orphan> {
         let before = std::mem::take(&mut self.0);
         let mut due = Vec::new();
@@ -139,7 +143,7 @@ impl Sightings {
                 Some(_) | None => 1,
             };
             self.0.insert(orphan.name.to_string(), (orphan.user.clone(), count));
-            if count >= sweeps {
+            if count >= sweeps && orphan.old_enough {
                 due.push(orphan);
             }
         }
@@ -176,6 +180,7 @@ mod tests {
         Glance { user: User { name, id, created, boundary: None, tags }, attached_policies: vec![] }
     }
 
+    /// The names of the orphans; those that are too young in brackets.
     fn orphans(users: Vec<Glance>, rows: &[&str], scope: OrphanScope) -> Vec<String> {
         let own = UserId("AIDA-robot".into());
         let rules = OrphanRules {
@@ -186,11 +191,15 @@ mod tests {
         };
         let rows = rows.iter().map(|row| (*row).to_owned()).collect();
         let census = Census::take(users, rows, &policy(), &rules, Timestamp::from_secs(2_000));
-        census.orphans.iter().map(|orphan| orphan.name.to_string()).collect()
+        let shown = |orphan: &Orphan| match orphan.old_enough {
+            true => orphan.name.to_string(),
+            false => format!("({})", orphan.name),
+        };
+        census.orphans.iter().map(shown).collect()
     }
 
     #[test]
-    fn orphans_are_owned_old_and_in_no_row() {
+    fn orphans_are_owned_and_in_no_row_and_wait_until_they_are_old() {
         let mut young = user("young", true);
         young.user.created = Timestamp::from_secs(1_500);
         let account = || {
@@ -205,21 +214,25 @@ mod tests {
             ]
         };
         let rows = ["kept", "cased", "bad name"];
-        assert_eq!(orphans(account(), &rows, OrphanScope::Owned), ["gone"]);
-        assert_eq!(orphans(account(), &rows, OrphanScope::Account), ["gone", "admin"]);
+        assert_eq!(orphans(account(), &rows, OrphanScope::Owned), ["gone", "(young)"]);
+        assert_eq!(orphans(account(), &rows, OrphanScope::Account), ["gone", "admin", "(young)"]);
     }
 
     #[test]
     fn an_orphan_is_due_when_enough_sweeps_running_saw_the_same_user() {
-        let orphan = |id: &str| {
-            vec![Orphan { name: UserName::parse("gone").unwrap(), user: UserId(id.into()), owned: true }]
+        let aged = |id: &str, old_enough| {
+            let (name, user) = (UserName::parse("gone").unwrap(), UserId(id.into()));
+            vec![Orphan { name, user, owned: true, old_enough }]
         };
+        let orphan = |id: &str| aged(id, true);
         let mut sightings = Sightings::default();
         assert_eq!(sightings.seen(&orphan("A"), 2).len(), 0);
         assert_eq!(sightings.seen(&[], 2).len(), 0, "back in the table");
         assert_eq!(sightings.seen(&orphan("A"), 2).len(), 0, "starts anew");
         assert_eq!(sightings.seen(&orphan("B"), 2).len(), 0, "another user of that name");
         assert_eq!(sightings.seen(&orphan("B"), 2).len(), 1);
+        assert_eq!(sightings.seen(&aged("B", false), 2).len(), 0, "too young");
+        assert_eq!(sightings.seen(&orphan("B"), 2).len(), 1, "what was seen of it while young counts");
     }
 
     #[test]
@@ -228,6 +241,7 @@ mod tests {
             name: UserName::parse(&format!("{n:0>64}")).unwrap(),
             user: UserId(format!("AIDA{n:0>17}")),
             owned: true,
+            old_enough: true,
         };
         let mut sightings = Sightings::default();
         sightings.seen(&(0..5_000).map(orphan).collect::<Vec<_>>(), 2);

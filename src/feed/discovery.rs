@@ -7,7 +7,8 @@ use super::checkpoint::{Checkpoint, PREFIX};
 use super::follower::Follower;
 use super::gap::GapCause;
 use super::limits::{
-    AWAIT_STREAM, BACKOFF, CHILD_QUESTIONS, DENIALS, DESCRIBE_SPACING, DISCOVERY_INTERVAL, DRAINED_WHEN_QUIET,
+    AWAIT_STREAM, AWAIT_STREAM_EAGERLY, BACKOFF, CHILD_QUESTIONS, DENIALS, DESCRIBE_SPACING,
+    DISCOVERY_INTERVAL, DRAINED_WHEN_QUIET,
 };
 use super::listing::Walk;
 use super::pace::backoff;
@@ -80,16 +81,25 @@ impl<P: Ports> Feed<P> {
                 tracing::warn!("the users table does not exist; waiting for it and for its stream");
                 self.table.missing_told = true;
             }
-            self.table.due = now + AWAIT_STREAM;
+            self.table.due = now + self.await_stream();
             return;
         };
         self.table.missing_told = false;
-        let following = self.followers.iter().any(|follower| follower.current);
         self.take_up_restored(&table);
         self.follow_current(&table);
         self.tell_disabled(&table);
-        let settled = self.followers.iter().any(|follower| follower.current);
-        self.table.due = now + if settled || following { DISCOVERY_INTERVAL } else { AWAIT_STREAM };
+        if self.followers.iter().any(|follower| follower.current) {
+            self.table.awaited = 0;
+            self.table.due = now + DISCOVERY_INTERVAL;
+        } else {
+            self.table.due = now + self.await_stream();
+        }
+    }
+
+    /// How long to wait for a stream that is not there: it may come at once, or in a month.
+    fn await_stream(&mut self) -> Duration {
+        self.table.awaited = self.table.awaited.saturating_add(1);
+        if self.table.awaited > AWAIT_STREAM_EAGERLY { AWAIT_STREAM * 10 } else { AWAIT_STREAM }
     }
 
     /// Sorts the stored checkpoints into streams of this table, and others, which are dropped.
@@ -129,7 +139,10 @@ impl<P: Ports> Feed<P> {
                     follower.current = false;
                     follower.graph.set_closed(true);
                 }
-            } else if let Some(last) = self.followers.last_mut() {
+            } else if let Some((last, older)) = self.followers.split_last_mut() {
+                for follower in older {
+                    follower.graph.set_closed(true);
+                }
                 last.current = true;
                 if last.table_id.is_empty() {
                     last.table_id.clone_from(&table.id);
@@ -251,6 +264,7 @@ impl<P: Ports> Feed<P> {
             return;
         }
         follower.discovery.due = now + DISCOVERY_INTERVAL;
+        follower.discovery.completed = true;
         let findings = follower.graph.listed(&listed);
         let pruned = follower.graph.prunable(wall);
         for id in &pruned {
@@ -276,7 +290,9 @@ impl<P: Ports> Feed<P> {
             return;
         }
         follower.discovery.gone = 0;
-        follower.discovery.due = now + BACKOFF.1;
+        // A stream that is quite new may be unknown to some of AWS's servers.
+        let is_new = follower.graph.shards().next().is_none();
+        follower.discovery.due = now + if is_new { AWAIT_STREAM } else { BACKOFF.1 };
         let finding = follower.graph.lose_all(wall);
         if follower.current {
             self.table.due = now;

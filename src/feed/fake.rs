@@ -151,6 +151,13 @@ impl World {
         });
     }
 
+    /// Another process reads from now on.
+    pub(super) fn new_reader(&self) {
+        let mut inner = self.lock();
+        inner.reading.clear();
+        inner.sent.clear();
+    }
+
     /// The newest stream.
     pub(super) fn change_stream<T>(&self, change: impl FnOnce(&mut FakeStream) -> T) -> T {
         change(self.lock().streams.values_mut().last().unwrap())
@@ -208,8 +215,8 @@ impl World {
         *inner.calls.entry(name).or_default() += 1;
         let random = inner.next_random();
         let fault = match inner.failing.get(name) {
-            Some((one_in, fault)) if random % one_in == 0 => Some(*fault),
-            _ if inner.a_third_fails && random % 3 == 0 => Some(Fault::Indeterminate),
+            Some((one_in, fault)) if random.is_multiple_of(*one_in) => Some(*fault),
+            _ if inner.a_third_fails && random.is_multiple_of(3) => Some(Fault::Indeterminate),
             _ => None,
         };
         match fault {

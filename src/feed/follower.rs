@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::checkpoint::{ShardCheckpoint, StreamCheckpoint};
+use super::limits::UNSETTLED_PER_SHARD;
 use super::listing::Listing;
 use super::pace::Pace;
 use super::service::FeedSettings;
@@ -31,6 +32,10 @@ pub(super) struct Follower {
     pub(super) dirty: BTreeSet<ShardId>,
     pub(super) discovery: Discovery,
     pub(super) record: StreamRecord,
+    /// Whether this process has stored, or found stored, a position in every shard.
+    pub(super) positioned: bool,
+    /// An older stream comes first.
+    pub(super) held: bool,
     /// When a shard last brought a record, by the monotonic clock.
     pub(super) last_record: Duration,
 }
@@ -40,6 +45,8 @@ pub(super) struct Discovery {
     pub(super) listing: Listing,
     pub(super) due: Duration,
     pub(super) running: bool,
+    /// A listing has been completed by this process.
+    pub(super) completed: bool,
     /// A question about children is under way.
     pub(super) asking: bool,
     /// Whether the endpoint knows the filter CHILD_SHARDS.
@@ -66,6 +73,8 @@ pub(super) struct Lane {
     /// A poll is under way.
     pub(super) polling: bool,
     pub(super) failures: u32,
+    /// Whether those count into the lag.
+    pub(super) failing: bool,
     /// How often in a row the shard was said not to be there.
     pub(super) denials: u32,
     /// When a poll last succeeded, or the shard last was not to be polled.
@@ -101,11 +110,14 @@ impl Follower {
                 listing: Listing::default(),
                 due: now,
                 running: false,
+                completed: false,
                 asking: false,
                 filter: true,
                 gone: 0,
             },
             record: StreamRecord { saved: record, writing: false, due: now, failures: 0 },
+            positioned: false,
+            held: false,
             last_record: now,
         }
     }
@@ -133,9 +145,15 @@ impl Follower {
         StreamCheckpoint {
             stream: self.arn.clone(),
             table_id: self.table_id.clone(),
-            listed: self.graph.listed_once(),
+            listed: self.wants_listed(),
             updated: now,
         }
+    }
+
+    /// Once true, a shard without a known parent is a gap: so not before all of the first are stored.
+    fn wants_listed(&self) -> bool {
+        self.record.saved.as_ref().is_some_and(|saved| saved.listed)
+            || (self.graph.listed_once() && self.graph.shards().all(|(_, shard)| shard.is_saved()))
     }
 
     /// Whether the stored record says what it should.
@@ -143,14 +161,21 @@ impl Follower {
         self.record
             .saved
             .as_ref()
-            .is_some_and(|saved| saved.listed == self.graph.listed_once() && saved.table_id == self.table_id)
+            .is_some_and(|saved| saved.table_id == self.table_id && saved.listed == self.wants_listed())
     }
 
-    /// Whether a position is stored in every shard that the stream has.
-    pub(super) fn positioned(&self) -> bool {
-        self.graph.listed_once()
-            && self.record_is_saved()
-            && self.graph.shards().all(|(_, shard)| shard.is_saved())
+    /// Takes note when, after a complete listing, a position is stored in every shard.
+    pub(super) fn note_position(&mut self) {
+        self.positioned = self.positioned
+            || (self.discovery.completed
+                && self.record.saved.as_ref().is_some_and(|saved| saved.listed)
+                && self.graph.shards().all(|(_, shard)| shard.is_saved()));
+    }
+
+    /// Whether a shard may be polled, once it is due and no older stream comes first.
+    pub(super) fn may_poll(&self, id: &ShardId) -> bool {
+        self.graph.may_read(id)
+            && self.graph.shard(id).is_some_and(|shard| shard.mark().outstanding() < UNSETTLED_PER_SHARD)
     }
 
     /// Whether nothing is left to be read of it.
@@ -168,6 +193,7 @@ impl Lane {
             due: now,
             polling: false,
             failures: 0,
+            failing: false,
             denials: 0,
             fine_until: now,
             write_due: now,

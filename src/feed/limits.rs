@@ -49,6 +49,9 @@ pub(super) const DISCOVERY_INTERVAL: Duration = Duration::from_secs(60);
 /// While a stream is awaited (none yet, or ENABLING), it is asked about this often.
 pub(super) const AWAIT_STREAM: Duration = Duration::from_secs(1);
 
+/// After this many such questions they are asked ten times as rarely.
+pub(super) const AWAIT_STREAM_EAGERLY: u32 = 60;
+
 /// AWS allows 10 DescribeStream calls a second for the account; the feed makes at most 8.
 pub(super) const DESCRIBE_SPACING: Duration = Duration::from_millis(125);
 

@@ -91,6 +91,13 @@ impl FeedMetrics {
         })
     }
 
+    /// Whoever follows the stream now tells its state, and not this process.
+    pub(super) fn retire(&self) {
+        self.lag.set(0.0);
+        self.open_shards.set(0);
+        self.unsettled.set(0);
+    }
+
     pub(super) fn gap(&self, cause: GapCause) {
         self.gaps.with_label_values(&[cause.as_str()]).inc();
     }

@@ -20,8 +20,8 @@
 //!
 //! # Layout
 //!
-//! Pure: [`shard_graph`] (which shards exist and which may be read), [`low_water`] (how far a
-//! checkpoint may go), [`checkpoint`] (what is stored), [`lag`], [`pace`], [`listing`], [`succession`]
+//! Pure: `shard_graph` (which shards exist and which may be read), `low_water` (how far a
+//! checkpoint may go), `checkpoint` (what is stored), `lag`, `pace`, `listing`, `succession`
 //! (one stream after another). The rest is one task, [`Feed`], that starts calls when they are due
 //! and applies their answers, one at a time: no lock, no second task.
 

@@ -7,11 +7,11 @@ use super::answer::{self, PollError, Polled};
 use super::follower::Follower;
 use super::gap::GapCause;
 use super::limits::{
-    CONCURRENT_POLLS, DENIALS, DRAIN_PATIENCE, POLL_SPACING, UNSETTLED_IN_TOTAL, UNSETTLED_PER_SHARD,
+    BACKOFF, CONCURRENT_POLLS, DENIALS, DRAIN_PATIENCE, POLL_SPACING, PUBLISH_INTERVAL, UNSETTLED_IN_TOTAL,
 };
 use super::pace::backoff;
 use super::service::Feed;
-use super::shard_graph::{Finding, PageRead, Progress};
+use super::shard_graph::{Finding, PageRead, Progress, Shard};
 use super::ticket::Ticket;
 use crate::core::time::Timestamp;
 use crate::ports::{Batch, CallError, Clock, Fault, Ports, Position, ShardId, StreamError};
@@ -29,52 +29,82 @@ enum Verdict {
 impl<P: Ports> Feed<P> {
     /// Polls the shards that are due, the longest due first. Returns when the next one is.
     pub(super) fn start_polls(&mut self, now: Duration) -> Duration {
-        let mut wake = Duration::MAX;
-        let mut due: Vec<(Duration, usize, ShardId)> = Vec::new();
-        let mut unsettled = 0;
-        let mut older_holds = false;
-        for (index, follower) in self.followers.iter_mut().enumerate() {
-            for (id, shard) in follower.graph.shards() {
-                let outstanding = shard.mark().outstanding();
-                unsettled += outstanding;
-                let Some(lane) = follower.lanes.get_mut(id).filter(|_| !shard.ended()) else { continue };
-                if older_holds || outstanding >= UNSETTLED_PER_SHARD || !follower.graph.may_read(id) {
-                    lane.fine_until = now;
-                } else if !lane.polling {
-                    if lane.due <= now {
-                        due.push((lane.due, index, id.clone()));
-                    } else {
-                        wake = wake.min(lane.due);
-                    }
-                }
+        if now >= self.agenda.renew_due {
+            self.renew_agenda(now);
+        }
+        while self.polls_running < CONCURRENT_POLLS && self.agenda.unsettled < UNSETTLED_IN_TOTAL {
+            match self.agenda.polls.first() {
+                None => break,
+                Some((due, ..)) if *due > now => return (*due).min(self.agenda.renew_due),
+                Some(_) => {}
             }
-            older_holds |= holds_newer(follower, now);
-        }
-        if unsettled >= UNSETTLED_IN_TOTAL {
-            for (_, index, id) in &due {
-                if let Some(lane) = self.followers.get_mut(*index).and_then(|f| f.lanes.get_mut(id)) {
-                    lane.fine_until = now;
-                }
+            if let Some((_, stream, id)) = self.agenda.polls.pop_first() {
+                self.start_poll(stream, id);
             }
-            return wake;
         }
-        due.sort_unstable();
-        for (_, index, id) in due.into_iter().take(CONCURRENT_POLLS.saturating_sub(self.polls_running)) {
-            self.start_poll(index, id);
-        }
-        wake
+        self.agenda.renew_due
     }
 
-    fn start_poll(&mut self, index: usize, id: ShardId) {
-        let Some(follower) = self.followers.get_mut(index) else { return };
+    /// Puts every shard that may be polled on the agenda. Answers put their own shard there, and
+    /// shards that wait for it; this finds the ones that may go on for another reason.
+    fn renew_agenda(&mut self, now: Duration) {
+        self.agenda.renew_due = now + PUBLISH_INTERVAL;
+        self.agenda.polls.clear();
+        self.agenda.unsettled = 0;
+        let mut hold = false;
+        for follower in &mut self.followers {
+            follower.held = hold;
+            for (id, shard) in follower.graph.shards() {
+                self.agenda.unsettled += shard.mark().outstanding();
+                if shard.ended() {
+                    continue;
+                }
+                let may_poll = !follower.held && follower.may_poll(id);
+                let Some(lane) = follower.lanes.get_mut(id) else { continue };
+                if !may_poll {
+                    lane.fine_until = now;
+                } else if !lane.polling {
+                    self.agenda.polls.insert((lane.due, follower.serial, id.clone()));
+                }
+            }
+            hold |= holds_newer(follower, now);
+        }
+        if self.agenda.unsettled >= UNSETTLED_IN_TOTAL {
+            for lane in self.followers.iter_mut().flat_map(|follower| follower.lanes.values_mut()) {
+                lane.fine_until = now;
+            }
+        }
+    }
+
+    /// Puts a shard on the agenda, if it may be polled.
+    pub(super) fn put_on_agenda(&mut self, index: usize, id: &ShardId) {
+        let Some(follower) = self.followers.get(index) else { return };
+        if let Some(lane) = follower.lanes.get(id).filter(|lane| !lane.polling)
+            && !follower.held
+            && follower.may_poll(id)
+        {
+            self.agenda.polls.insert((lane.due, follower.serial, id.clone()));
+        }
+    }
+
+    fn start_poll(&mut self, stream: u64, id: ShardId) {
+        let Some(follower) = self.followers.iter_mut().find(|follower| follower.serial == stream) else {
+            return;
+        };
+        if !follower.may_poll(&id) {
+            return;
+        }
         let (Some(lane), Some(shard)) = (follower.lanes.get_mut(&id), follower.graph.shard(&id)) else {
             return;
         };
+        if lane.polling {
+            return;
+        }
         lane.polling = true;
         self.polls_running += 1;
         let (iterator, position) = (lane.iterator.take(), shard.mark().position());
-        let (serial, arn) = (follower.serial, follower.arn.clone());
-        self.reads.push(answer::poll(self.ports.clone(), serial, arn, id, iterator, position));
+        let arn = follower.arn.clone();
+        self.reads.push(answer::poll(self.ports.clone(), stream, arn, id, iterator, position));
     }
 
     /// A poll has ended.
@@ -91,6 +121,13 @@ impl<P: Ports> Feed<P> {
             Ok(batch) => self.take_page(index, id, polled.sent, batch),
             Err(error) => self.poll_failed(index, id, polled.sent, error),
         }
+        self.put_on_agenda(index, id);
+        if self.followers[index].graph.shard(id).is_some_and(Shard::ended) {
+            let children: Vec<ShardId> = self.followers[index].graph.children(id).cloned().collect();
+            for child in &children {
+                self.put_on_agenda(index, child);
+            }
+        }
     }
 
     fn take_page(&mut self, index: usize, id: &ShardId, sent: Duration, batch: Batch) {
@@ -100,7 +137,7 @@ impl<P: Ports> Feed<P> {
         if lane.failures > 0 {
             tracing::info!(shard = %id, "the shard can be read again");
         }
-        (lane.failures, lane.denials, lane.fine_until) = (0, 0, now);
+        (lane.failures, lane.denials, lane.fine_until, lane.failing) = (0, 0, now, false);
         let unread = follower.graph.shard(id).is_some_and(|shard| shard.progress() == Progress::Unread);
         let (first_ordinal, missing) = match follower.graph.page(id, &batch.records, wall) {
             Some(PageRead::Taken { first_ordinal, missing }) => (first_ordinal, missing),
@@ -123,6 +160,7 @@ impl<P: Ports> Feed<P> {
                 ticket: Ticket::new(lane.home.clone(), ordinal),
             });
         }
+        self.agenda.unsettled += records;
         if records > 0 {
             follower.last_record = now;
         }
@@ -159,7 +197,10 @@ impl<P: Ports> Feed<P> {
                 (error, false)
             }
         };
-        if lane.failures == 1 && error != StreamError::Expired {
+        // An iterator that has merely expired is nothing to worry about, or to wait for.
+        let expired = error == StreamError::Expired && lane.failures == 1;
+        lane.failing |= !expired;
+        if lane.failures == 1 && !expired {
             tracing::warn!(shard = %id, "a poll failed: {error}");
         }
         let from_the_start = shard.mark().position() == Position::TrimHorizon;
@@ -189,9 +230,7 @@ impl<P: Ports> Feed<P> {
             }
             StreamError::Expired | StreamError::Call(_) => Verdict::Again,
         };
-        // An iterator that has merely expired, or a position that was withdrawn, needs no waiting.
-        let at_once =
-            (error == StreamError::Expired && lane.failures == 1) || matches!(verdict, Verdict::Withdraw(_));
+        let at_once = expired || matches!(verdict, Verdict::Withdraw(_));
         let wait = if at_once { Duration::ZERO } else { backoff(lane.failures, random) };
         let asked = match &error {
             StreamError::Call(CallError { fault: Fault::Throttled { retry_after }, .. }) => {
@@ -201,7 +240,7 @@ impl<P: Ports> Feed<P> {
                 Duration::ZERO
             }
         };
-        lane.due = (sent + POLL_SPACING).max(now + wait.max(asked.min(super::limits::BACKOFF.1)));
+        lane.due = (sent + POLL_SPACING).max(now + wait.max(asked.min(BACKOFF.1)));
         let finding = self.judge(index, id, &verdict, wall);
         if let Some(finding) = finding {
             self.gap(finding);
@@ -213,7 +252,12 @@ impl<P: Ports> Feed<P> {
         let finding = match verdict {
             Verdict::Again => return None,
             Verdict::Withdraw(cause) => follower.graph.withdraw(id, *cause, wall),
-            Verdict::Lose => follower.graph.lose(id, wall),
+            Verdict::Lose => {
+                if let Some(lane) = follower.lanes.get_mut(id) {
+                    lane.denials = 0;
+                }
+                follower.graph.lose(id, wall)
+            }
         };
         follower.dirty.insert(id.clone());
         finding

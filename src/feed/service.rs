@@ -1,6 +1,6 @@
 //! The feed's one task: starts the calls that are due, and applies their answers one at a time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -14,7 +14,7 @@ use super::checkpoint::{Checkpoint, PREFIX, ShardCheckpoint, StreamCheckpoint};
 use super::follower::{Follower, Lane};
 use super::gap::{Gap, GapCause};
 use super::lag::ShardLag;
-use super::limits::{FLUSH_LIMIT, OPEN_LIMIT, PUBLISH_INTERVAL, UNSETTLED_PER_SHARD};
+use super::limits::{FLUSH_LIMIT, OPEN_LIMIT, PUBLISH_INTERVAL};
 use super::metrics::FeedMetrics;
 use super::shard_graph::{Finding, Shard};
 use super::ticket::Settled;
@@ -72,9 +72,12 @@ pub struct Feed<P: Ports> {
     pub(super) describe_free_at: Duration,
     /// [`Feed::open`] returned without a position: the first sweep may have come before it.
     late: bool,
+    /// [`Feed::run`] has begun.
+    running: bool,
     publish_due: Duration,
     pub(super) reads: FuturesUnordered<Call>,
     pub(super) polls_running: usize,
+    pub(super) agenda: Agenda,
     pub(super) writes: FuturesUnordered<Call>,
 }
 
@@ -95,10 +98,23 @@ pub(super) struct TableWatch {
     pub(super) described: bool,
     /// Whether the current stream records changes.
     pub(super) enabled: bool,
+    /// How often in a row it had no stream.
+    pub(super) awaited: u32,
     /// The gap of a disabled stream has been told.
     pub(super) disabled_told: bool,
     /// That the table is missing has been logged.
     pub(super) missing_told: bool,
+}
+
+/// Which shards are to be polled next.
+#[derive(Default)]
+pub(super) struct Agenda {
+    /// When, which stream, which shard. What is here may have changed since, and is checked again.
+    pub(super) polls: BTreeSet<(Duration, u64, ShardId)>,
+    /// When it is made anew from all shards.
+    pub(super) renew_due: Duration,
+    /// Unsettled changes: as of then, and those read since.
+    pub(super) unsettled: usize,
 }
 
 /// The one deletion of a record that may be under way.
@@ -175,9 +191,11 @@ impl<P: Ports> Feed<P> {
             deleting: Deleting::default(),
             describe_free_at: now,
             late: false,
+            running: false,
             publish_due: now,
             reads: FuturesUnordered::new(),
             polls_running: 0,
+            agenda: Agenda { renew_due: now, ..Agenda::default() },
             writes: FuturesUnordered::new(),
         };
         feed.restore(records);
@@ -203,8 +221,15 @@ impl<P: Ports> Feed<P> {
     /// [`FeedError::Fenced`] as soon as a write shows that another replica is the leader;
     /// [`FeedError::Abandoned`] when the receivers are gone.
     pub async fn run(mut self, stop: CancellationToken, drained: CancellationToken) -> Result<(), FeedError> {
+        let now = self.monotonic();
+        self.running = true;
+        // Nothing was polled since it was opened, and nothing was to be.
+        for lane in self.followers.iter_mut().flat_map(|follower| follower.lanes.values_mut()) {
+            lane.fine_until = now;
+        }
         let result = self.follow(&stop, &drained).await;
         self.view.retire();
+        self.metrics.retire();
         result
     }
 
@@ -316,12 +341,23 @@ impl<P: Ports> Feed<P> {
     fn apply(&mut self, answer: Answer) -> Result<(), FeedError> {
         match answer {
             Answer::Table(result) => self.apply_table(result),
-            Answer::Page { stream, result } => self.apply_page(stream, result),
+            Answer::Page { stream, result } => {
+                self.apply_page(stream, result);
+                self.note_positions();
+            }
             Answer::Children { stream, parent, result } => self.apply_children(stream, &parent, result),
             Answer::Polled { stream, shard, polled } => self.apply_polled(stream, &shard, polled),
             Answer::Saved { stream, checkpoint, result } => {
+                let shard = match &checkpoint {
+                    Checkpoint::Shard(at) => Some(at.shard.clone()),
+                    Checkpoint::Stream(_) => None,
+                };
                 self.apply_saved(stream, checkpoint, result)?;
-                self.told_late();
+                self.note_positions();
+                let index = self.followers.iter().position(|follower| follower.serial == stream);
+                if let (Some(index), Some(shard)) = (index, shard) {
+                    self.put_on_agenda(index, &shard);
+                }
             }
             Answer::Deleted { id, result } => self.apply_deleted(id, result)?,
         }
@@ -356,8 +392,12 @@ impl<P: Ports> Feed<P> {
         }
     }
 
-    /// Once positions are there that came too late for the first sweep, asks for another.
-    fn told_late(&mut self) {
+    /// Takes note of positions that are all stored. If they came too late for the first sweep, asks
+    /// for another.
+    fn note_positions(&mut self) {
+        for follower in self.followers.iter_mut().filter(|follower| !follower.positioned) {
+            follower.note_position();
+        }
         if self.late && self.positioned() {
             self.late = false;
             let detail = "positions were opened only after the first sweep could begin".to_owned();
@@ -390,7 +430,7 @@ impl<P: Ports> Feed<P> {
     }
 
     pub(super) fn positioned(&self) -> bool {
-        self.followers.last().is_some_and(|follower| follower.current && follower.positioned())
+        self.followers.last().is_some_and(|follower| follower.current && follower.positioned)
     }
 
     fn publish(&mut self, now: Duration) {
@@ -425,7 +465,7 @@ impl<P: Ports> Feed<P> {
             unsettled,
             shards,
         };
-        self.view.publish(snapshot, fine_until, now);
+        self.view.publish(snapshot, fine_until, self.running.then_some(now));
     }
 }
 
@@ -452,9 +492,9 @@ fn give<T>(
 fn state_of(follower: &Follower, id: &ShardId, shard: &Shard) -> ShardState {
     if shard.ended() {
         ShardState::Settling
-    } else if !follower.graph.may_read(id) {
+    } else if follower.held || !follower.graph.may_read(id) {
         ShardState::Waiting
-    } else if shard.mark().outstanding() >= UNSETTLED_PER_SHARD {
+    } else if !follower.may_poll(id) {
         ShardState::Full
     } else if shard.caught_up() {
         ShardState::CaughtUp
@@ -467,7 +507,7 @@ fn lag_of(shard: &Shard, lane: &Lane, polled: bool, now: Duration) -> ShardLag {
     ShardLag {
         oldest_unsettled: shard.mark().oldest(),
         unread_since: (!shard.caught_up()).then(|| shard.read_through()),
-        last_success: polled.then(|| (now.saturating_sub(lane.fine_until), lane.failures > 0)),
+        last_success: polled.then(|| (now.saturating_sub(lane.fine_until), lane.failing)),
     }
 }
 

@@ -17,6 +17,8 @@ use crate::ports::{ChangeRecord, Position, SequenceNumber, ShardDescription, Sha
 pub(super) struct ShardGraph {
     stream: String,
     shards: BTreeMap<ShardId, Shard>,
+    /// Shards read to their end of which no child is known.
+    childless: BTreeSet<ShardId>,
     /// Every shard has been seen once.
     listed_once: bool,
     /// The stream gets no new shards.
@@ -48,6 +50,8 @@ pub(super) struct Shard {
     closed: bool,
     /// It was in the last complete listing, or has come since.
     listed: bool,
+    /// It was listed again after it had been given up.
+    listed_again: bool,
     mark: LowWater,
     /// The checkpoint that it was resumed from, until the first record after it is seen.
     resumed: Option<SequenceNumber>,
@@ -83,14 +87,22 @@ pub(super) enum PageRead {
 impl ShardGraph {
     /// Goes on from stored checkpoints.
     pub(super) fn restore(stream: &str, checkpoints: Vec<ShardCheckpoint>, listed_once: bool) -> Self {
-        let mut graph =
-            Self { stream: stream.to_owned(), shards: BTreeMap::new(), listed_once, closed: false };
+        let mut graph = Self {
+            stream: stream.to_owned(),
+            shards: BTreeMap::new(),
+            childless: BTreeSet::new(),
+            listed_once,
+            closed: false,
+        };
         for saved in checkpoints {
             graph.shards.insert(saved.shard.clone(), Shard::restore(saved));
         }
         let ids: Vec<ShardId> = graph.shards.keys().cloned().collect();
-        for id in ids {
-            graph.join_parent(&id);
+        for id in &ids {
+            graph.join_parent(id);
+        }
+        for id in &ids {
+            graph.note_childless(id);
         }
         graph
     }
@@ -103,6 +115,9 @@ impl ShardGraph {
             if shard.parent.is_none() && !shard.parent_settled {
                 shard.parent.clone_from(&description.parent);
                 self.join_parent(id);
+            } else if let Some(parent) = description.parent.as_ref().filter(|parent| *parent != id) {
+                // It may have been shown after its child, which waits no longer; but it has one.
+                self.add_child(parent, id);
             }
             return;
         }
@@ -152,10 +167,23 @@ impl ShardGraph {
             }
             ancestor = self.shards.get(at).and_then(|shard| shard.parent.as_ref());
         }
-        if let Some(known) = self.shards.get_mut(&parent) {
-            known.children.insert(id.clone());
+        self.add_child(&parent, id);
+    }
+
+    fn add_child(&mut self, parent: &ShardId, child: &ShardId) {
+        if let Some(known) = self.shards.get_mut(parent) {
+            known.children.insert(child.clone());
             // It has a child, so it is closed, whatever the listing says.
             known.closed = true;
+            self.childless.remove(parent);
+        }
+    }
+
+    fn note_childless(&mut self, id: &ShardId) {
+        let childless =
+            self.shards.get(id).is_some_and(|s| s.progress == Progress::Ended && s.children.is_empty());
+        if childless {
+            self.childless.insert(id.clone());
         }
     }
 
@@ -166,6 +194,7 @@ impl ShardGraph {
         let known: BTreeSet<ShardId> = self.shards.keys().cloned().collect();
         for (id, shard) in &mut self.shards {
             shard.listed = listed.contains(id);
+            shard.revive();
             if shard.parent_settled {
                 continue;
             }
@@ -270,6 +299,7 @@ impl ShardGraph {
             shard.progress = Progress::Ended;
             shard.closed = true;
         }
+        self.note_childless(id);
     }
 
     /// The shard's position is gone, or was never in it: it is read again from its beginning.
@@ -292,8 +322,7 @@ impl ShardGraph {
     pub(super) fn lose(&mut self, id: &ShardId, now: Timestamp) -> Option<Finding> {
         let shard = self.shards.get_mut(id).filter(|shard| !shard.ended())?;
         let from = Some(shard.through());
-        shard.progress = Progress::Lost;
-        shard.read_through = now;
+        shard.lose(now);
         let detail = format!("shard {id} of {} is gone and was not read to its end", self.stream);
         Some(Finding { cause: GapCause::ShardGone, from, detail })
     }
@@ -304,8 +333,7 @@ impl ShardGraph {
         let mut count = 0_u32;
         for shard in self.shards.values_mut().filter(|shard| !shard.ended()) {
             from = Some(from.map_or(shard.through(), |from| from.min(shard.through())));
-            shard.progress = Progress::Lost;
-            shard.read_through = now;
+            shard.lose(now);
             count += 1;
         }
         let detail =
@@ -350,12 +378,12 @@ impl ShardGraph {
     /// continued, but its children may become visible late.
     pub(super) fn childless(&self) -> impl Iterator<Item = &ShardId> {
         let live = !self.closed;
-        self.shards
-            .iter()
-            .filter(move |(_, shard)| {
-                live && shard.progress == Progress::Ended && shard.listed && shard.children.is_empty()
-            })
-            .map(|(id, _)| id)
+        self.childless.iter().filter(move |id| live && self.shards.get(*id).is_some_and(|shard| shard.listed))
+    }
+
+    /// The shards that continue a shard.
+    pub(super) fn children(&self, id: &ShardId) -> impl Iterator<Item = &ShardId> {
+        self.shards.get(id).into_iter().flat_map(|shard| &shard.children)
     }
 
     /// Whether nothing of the stream is left to be read, handled or stored.
@@ -402,6 +430,7 @@ impl ShardGraph {
     /// Forgets a shard whose checkpoint is no longer kept.
     pub(super) fn forget(&mut self, id: &ShardId) {
         let Some(gone) = self.shards.remove(id) else { return };
+        self.childless.remove(id);
         for child in &gone.children {
             if let Some(child) = self.shards.get_mut(child) {
                 child.parent_settled = true;
@@ -434,6 +463,7 @@ impl Shard {
             progress: Progress::Unread,
             closed: description.closed,
             listed: true,
+            listed_again: false,
             mark: LowWater::new(None),
             resumed: None,
             empty_pages: 0,
@@ -457,6 +487,7 @@ impl Shard {
             progress,
             closed: saved.finished,
             listed: true,
+            listed_again: false,
             mark: LowWater::new(saved.sequence.clone()),
             resumed: saved.sequence.clone(),
             empty_pages: 0,
@@ -470,6 +501,24 @@ impl Shard {
         self.read_through = now;
         self.resumed = None;
         self.empty_pages = 0;
+    }
+
+    fn lose(&mut self, now: Timestamp) {
+        self.progress = Progress::Lost;
+        self.listed_again = false;
+        self.read_through = now;
+    }
+
+    /// A shard that was given up and is listed after all is read on. Only the second listing counts:
+    /// the first may have begun before the shard went.
+    fn revive(&mut self) {
+        if self.progress != Progress::Lost || !self.listed {
+            return;
+        }
+        if self.listed_again {
+            self.progress = Progress::Reading;
+        }
+        self.listed_again = true;
     }
 
     /// Read to its end, or lost.

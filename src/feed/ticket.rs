@@ -24,7 +24,7 @@ pub(super) struct Home {
     /// Which shard.
     pub(super) shard: ShardId,
     /// Unbounded, so that settling never waits; at most one entry for each change handed over, and
-    /// those are bounded by [`limits`](super::limits).
+    /// those are bounded by `limits`.
     pub(super) settled: mpsc::UnboundedSender<Settled>,
 }
 

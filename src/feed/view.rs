@@ -28,7 +28,9 @@ pub struct FeedSnapshot {
     pub enabled: bool,
     /// Whether a position is stored in every shard of the current stream.
     pub positioned: bool,
-    /// See [`lag`](super::lag).
+    /// The age of the oldest change that is not fully handled, in seconds; 0 when caught up, however
+    /// long ago the last change was. While that age cannot be known (a shard not yet read to its
+    /// end, polls that fail), how long it has not been known.
     pub lag_seconds: f64,
     /// Changes handed over and not settled.
     pub unsettled: usize,
@@ -98,8 +100,14 @@ impl FeedView {
         Some(format!("shard {shard}{others} had no successful poll for {} s", (now - *until).as_secs()))
     }
 
-    pub(super) fn publish(&self, snapshot: FeedSnapshot, fine_until: Vec<(String, Duration)>, now: Duration) {
-        *self.inner() = Inner { snapshot, fine_until, alive_at: Some(now) };
+    /// `alive_at`: now, when the feed runs.
+    pub(super) fn publish(
+        &self,
+        snapshot: FeedSnapshot,
+        fine_until: Vec<(String, Duration)>,
+        alive_at: Option<Duration>,
+    ) {
+        *self.inner() = Inner { snapshot, fine_until, alive_at };
     }
 
     /// The feed has ended: nothing of it can be stuck any more.
@@ -128,7 +136,7 @@ mod tests {
         view.publish(
             FeedSnapshot::default(),
             vec![("a".to_owned(), at(40)), ("b".to_owned(), at(90))],
-            at(100),
+            Some(at(100)),
         );
         assert_eq!(view.stalled(at(100)), None);
         assert_eq!(view.stalled(at(101)).unwrap(), "shard a had no successful poll for 61 s");

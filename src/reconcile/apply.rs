@@ -177,6 +177,10 @@ fn already_done(step: &Step, error: ChangeError) -> Result<Receipt, ChangeError>
 /// What a refusal means for the user's next look.
 fn refused(step: &Step, error: CallError, file: &mut File, now: Timestamp) -> Look {
     file.doubt();
+    if error.fault == Fault::Indeterminate {
+        // It may take effect yet, and not be visible for a while after that.
+        file.memory.last_change = Some(now);
+    }
     match (step, error.fault) {
         (Step::CreateUser { .. }, Fault::AlreadyExists) => {
             // Who created it, and whether a mint is under way, its tags will tell.

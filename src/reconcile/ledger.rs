@@ -35,6 +35,8 @@ struct Believed {
     user: Option<User>,
     keys: Vec<Key>,
     until: Timestamp,
+    /// Whether it rests on reads that could not be older than the last change.
+    settled: bool,
 }
 
 impl File {
@@ -44,11 +46,12 @@ impl File {
         memory.revoke_before.is_some() || memory.condemned.is_some() || memory.remove_parameter
     }
 
-    /// Takes what is observed for what IAM has, until IAM is sure to show it.
-    pub fn believe(&mut self, observed: &Observed, now: Timestamp) {
+    /// Takes what is observed for what IAM has, until IAM is sure to show it. `settled` says whether
+    /// what was read before could be relied on.
+    pub fn believe(&mut self, observed: &Observed, settled: bool, now: Timestamp) {
         self.memory.last_change = Some(now);
         let (user, keys) = (observed.user.clone(), observed.keys.clone());
-        self.believed = Some(Believed { user, keys, until: now + SETTLE });
+        self.believed = Some(Believed { user, keys, until: now + SETTLE, settled });
     }
 
     /// Something was not as believed: read it again.
@@ -58,12 +61,19 @@ impl File {
 
     /// IAM's side of the user, when it need not and must not be read.
     pub fn believed(&self, now: Timestamp) -> Option<(Option<User>, Vec<Key>)> {
-        let believed = self.believed.as_ref().filter(|believed| now < believed.until)?;
+        let believed = self.belief(now)?;
         Some((believed.user.clone(), believed.keys.clone()))
     }
 
     /// Whether what is known of IAM cannot be older than its last change.
     pub fn reads_settled(&self, now: Timestamp) -> bool {
-        self.believed(now).is_some() || self.memory.unsettled_until(now).is_none()
+        match self.belief(now) {
+            Some(believed) => believed.settled,
+            None => self.memory.unsettled_until(now).is_none(),
+        }
+    }
+
+    fn belief(&self, now: Timestamp) -> Option<&Believed> {
+        self.believed.as_ref().filter(|believed| now < believed.until)
     }
 }

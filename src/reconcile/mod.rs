@@ -27,8 +27,8 @@ use crate::core::policy::Policy;
 use crate::core::time::Timestamp;
 use crate::core::user::{UserId, UserName};
 use crate::lease::Guard;
-use crate::pace::{ChangeError, Pace};
-use crate::ports::{CallError, Directory, Identity, Ports, Proof, UsersTable};
+use crate::pace::{ChangeError, Lane, Pace};
+use crate::ports::{CallError, Directory, Fault, Identity, Ports, Proof, UsersTable};
 use crate::registry::{Registry, Report};
 use crate::removals::{Removal, Removals};
 
@@ -212,15 +212,26 @@ impl<P: Ports> Reconciler<P> {
             Next::Prove => self.prove(file).await,
             Next::ListLeftovers => {
                 let call = self.ports.directory().leftovers(name);
-                observed.leftovers = Some(self.pace.read(&self.ports, crate::pace::Lane::Iam, call).await?);
-                Ok(())
+                match self.pace.read(&self.ports, Lane::Iam, call).await {
+                    Ok(leftovers) => {
+                        observed.leftovers = Some(leftovers);
+                        Ok(())
+                    }
+                    // The user is gone meanwhile, or not visible yet.
+                    Err(error) if error.fault == Fault::NotFound => {
+                        file.doubt();
+                        Err(Look::Again(AwsTime::of(self.ports.clock()).now + LOOK_AGAIN))
+                    }
+                    Err(error) => Err(error.into()),
+                }
             }
             Next::AskToDelete(user, evidence) => {
                 self.ask_to_delete(name, desired, user, *evidence, file).await
             }
             Next::Do(step) => {
+                let settled = file.reads_settled(AwsTime::of(self.ports.clock()).now);
                 self.apply(name, step, plan, observed, file, trigger).await?;
-                file.believe(observed, AwsTime::of(self.ports.clock()).now);
+                file.believe(observed, settled, AwsTime::of(self.ports.clock()).now);
                 Ok(())
             }
         }
@@ -265,6 +276,12 @@ impl<P: Ports> Reconciler<P> {
                 self.park_removal(name, file).await?;
                 Err(Look::Again(until))
             }
+            // A held removal whose row is back is simply no longer wanted.
+            Verdict::Held(_) if *desired != Desired::Absent => {
+                tracing::warn!(user = %name, "its deletion was held, and its row is back: it keeps its keys");
+                file.memory.revoke_before = None;
+                self.removal_settled(name, file).await
+            }
             Verdict::Held(_) => {
                 self.park_removal(name, file).await?;
                 Err(Look::Again(now + HELD_PAUSE))
@@ -290,7 +307,10 @@ impl<P: Ports> Reconciler<P> {
     async fn removal_settled(&self, name: &UserName, file: &mut File) -> Result<(), Look> {
         if file.memory.orphan.is_some() || file.has_obligation() || file.recorded.is_some() {
             let granted = file.recorded.as_ref().and_then(|removal| removal.condemned.as_ref());
-            self.brakes.settled(name, granted).await.map_err(state_failed)?;
+            self.brakes
+                .settled(name, granted, AwsTime::of(self.ports.clock()).now)
+                .await
+                .map_err(state_failed)?;
         }
         if file.recorded.is_some() {
             self.removals.forget(name).await.map_err(state_failed)?;

@@ -34,6 +34,15 @@ const PARK_AFTER: u32 = 5;
 /// A user that waits longer than this is parked as well.
 const PARK_WAIT: Duration = Duration::from_secs(5);
 
+/// Pause before a user is looked at again that was left alone although something is due.
+const OVERDUE_PAUSE: Duration = Duration::from_secs(5);
+
+/// No look that has to wait is repeated sooner than this.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// How soon a user is looked at again for whom too little was left of the lease.
+const LEASE_PAUSE: Duration = Duration::from_secs(1);
+
 /// The loop turns at least this often, so that a loop that is stuck can be told from one that idles.
 const TURN: Duration = Duration::from_secs(5);
 
@@ -180,7 +189,10 @@ impl<P: Ports> Executor<P> {
             Ok(name) => {
                 let note = match change.kind {
                     ChangeKind::Written => Note::Spelling,
-                    ChangeKind::Removed => Note::Removed(change.created),
+                    ChangeKind::Removed => {
+                        self.reconciler.brakes.announce(name.clone());
+                        Note::Removed(change.created)
+                    }
                 };
                 self.ask(&name, note, Trigger::Stream).tickets.push(change.ticket);
             }
@@ -307,12 +319,14 @@ impl<P: Ports> Executor<P> {
                 ledger.settled_at = Some(now);
                 if let Some(due) = due {
                     slot.trigger.get_or_insert(Trigger::Due);
-                    self.queue.add_at(key.clone(), monotonic + due.since(now));
+                    // What is due and was left alone, as by a clock that is off, is not asked for at once.
+                    let pause = if due > now { due.since(now) } else { OVERDUE_PAUSE };
+                    self.queue.add_at(key.clone(), monotonic + pause);
                 }
             }
             Look::Again(at) => {
                 slot.trigger.get_or_insert(Trigger::Retry);
-                self.queue.add_at(key.clone(), monotonic + at.since(now));
+                self.queue.add_at(key.clone(), monotonic + at.since(now).max(SHORTEST_PAUSE));
             }
             Look::Failed(error) => {
                 let pause = backoff::delay(ledger.failures, clock.random());
@@ -321,7 +335,11 @@ impl<P: Ports> Executor<P> {
                 slot.trigger.get_or_insert(Trigger::Retry);
                 self.queue.add_at(key.clone(), monotonic + pause);
             }
-            Look::Stopped => {}
+            // A renewal that was slow may yet arrive; if none does, all of this ends with the lease.
+            Look::Stopped => {
+                slot.trigger.get_or_insert(Trigger::Retry);
+                self.queue.add_at(key.clone(), monotonic + LEASE_PAUSE);
+            }
         }
         let idle = ledger.files.is_empty() && slot.notes.is_empty() && slot.tickets.is_empty();
         slot.ledger = Some(ledger);

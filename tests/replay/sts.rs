@@ -21,7 +21,7 @@ async fn a_new_key_is_proven_by_a_call_signed_with_it_alone() {
         (caller(), Ok(Proof::Accepted)),
         (xml_error(403, "InvalidClientTokenId", "The security token is invalid."), Ok(Proof::NotYet)),
         (xml_error(403, "SignatureDoesNotMatch", "…"), Ok(Proof::NotYet)),
-        (xml_error(403, "AccessDenied", "…"), Ok(Proof::NotYet)),
+        (xml_error(403, "AccessDenied", "…"), Ok(Proof::Accepted)),
         (xml_error(403, "ExpiredToken", "…"), Err(Fault::Denied)),
         (xml_error(400, "Throttling", "Rate exceeded"), Err(Fault::Throttled { retry_after: None })),
         (xml_error(500, "InternalFailure", ""), Err(Fault::Indeterminate)),

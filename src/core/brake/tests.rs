@@ -85,6 +85,11 @@ fn the_budget_counts_what_was_granted_within_the_window() {
         brake.withdraw(&name(user));
     }
     assert_eq!(sweep(&mut brake, 1_000..1_800, at(3_700), 4_200), Go, "the first 800 count no more");
+
+    let mut brake = Brake::default();
+    assert_eq!(removed(&mut brake, 0, at(59), 5_000), Go);
+    let spent = |seconds| brake.status(at(seconds), SETTINGS).spent;
+    assert_eq!((spent(3_658), spent(3_660)), (1, 0), "the whole window, and a sixtieth at most");
 }
 
 /// Once a regression: users on their way out were counted as owned and as deleted.
@@ -161,6 +166,29 @@ fn before_the_first_sweep_nobody_is_deleted() {
     let verdict = brake.ask(&name(1), &id(1, 0), record(), at(99), None, SETTINGS);
     assert_eq!(verdict, Verdict::Wait { until: at(109) });
     assert_eq!(removed(&mut brake, 1, at(100), 5_000), Go);
+
+    assert_eq!(sweep(&mut brake, 5..6, at(100), 5_000), Go);
+    brake = restarted(&brake);
+    let verdict = brake.ask(&name(5), &id(5, 0), Evidence::Orphan, at(101), None, SETTINGS);
+    assert!(matches!(verdict, Verdict::Wait { .. }), "not even one that was cleared before a restart");
+}
+
+#[test]
+fn announced_ones_count_before_they_are_looked_at() {
+    let mut brake = Brake::default();
+    (0..15).for_each(|user| brake.announce(&name(user), at(0)));
+    assert_eq!(removed(&mut brake, 0, at(9), 5_000), Verdict::Wait { until: at(10) });
+    brake.announce(&name(0), at(9));
+    let status = brake.status(at(9), SETTINGS);
+    assert_eq!((status.waiting, status.announced), (1, 14), "a user is one deletion");
+    assert_eq!(removed(&mut brake, 0, at(10), 5_000), Go);
+    assert_eq!(removed(&mut brake, 1, at(60), 5_000), Go, "announced long ago: weighed with the others");
+    (2..15).for_each(|user| brake.withdraw(&name(user)));
+    assert_eq!(brake.wanted().count(), 0);
+
+    let mut small = Brake::default();
+    (0..15).for_each(|user| small.announce(&name(user), at(0)));
+    assert_eq!(removed(&mut small, 0, at(0), 20), Held(Budget), "before the first of them is deleted");
 }
 
 /// 5,000 owned users, 4,000 rows removed by mistake within a minute, restored after five.
@@ -252,14 +280,15 @@ fn a_resumption_is_for_what_is_held_now() {
 #[test]
 fn an_empty_table_is_no_evidence_but_a_record_is() {
     let mut brake = Brake::default();
-    brake.sweep_saw(0, 3, 3, at(0));
-    assert_eq!(sweep(&mut brake, 0..3, at(0), 3), Held(EmptyTable));
+    brake.sweep_saw(0, 30, 30, at(0));
+    assert_eq!(sweep(&mut brake, 0..30, at(0), 30), Held(EmptyTable));
     brake = restarted(&brake);
-    assert_eq!(orphaned(&mut brake, 0, at(1), 3), Held(EmptyTable));
-    assert_eq!(brake.status(at(1), SETTINGS).names, [name(0), name(1), name(2)]);
-    assert_eq!(removed(&mut brake, 1, at(1), 3), Go);
-    brake.sweep_saw(1, 3, 2, at(2));
-    assert_eq!(orphaned(&mut brake, 0, at(2), 3), Go);
+    assert_eq!(orphaned(&mut brake, 0, at(1), 30), Held(EmptyTable));
+    assert_eq!(brake.status(at(1), SETTINGS).names.len(), 30);
+    assert_eq!(removed(&mut brake, 1, at(1), 30), Go, "the orphans that are held use up no budget");
+    (2..30).for_each(|user| brake.withdraw(&name(user)));
+    brake.sweep_saw(1, 30, 2, at(2));
+    assert_eq!(orphaned(&mut brake, 0, at(2), 30), Go);
 
     let mut account_scope = Brake::default();
     account_scope.sweep_saw(0, 0, 3, at(0));
@@ -279,6 +308,19 @@ fn what_was_cleared_is_held_again_when_the_table_is_empty() {
     brake.sweep_saw(0, 100, 100, at(3));
     assert_eq!(orphaned(&mut brake, 0, at(4), 100), Go, "a person said so");
     assert_eq!(orphaned(&mut brake, 7, at(4), 100), Held(EmptyTable));
+
+    let mut brake = Brake::default();
+    assert_eq!(sweep(&mut brake, 0..20, at(0), 100), Go);
+    brake.sweep_saw(0, 100, 100, at(1));
+    brake.sweep_saw(80, 100, 20, at(2));
+    assert_eq!(brake.next_judgement(SETTINGS), Some(at(12)), "they wait anew");
+    assert_eq!(brake.judge(at(12), Some(100), SETTINGS).len(), 20);
+
+    let mut brake = Brake::default();
+    (0..11).for_each(|user| _ = removed(&mut brake, user, at(0), 100));
+    brake.sweep_saw(0, 100, 100, at(10));
+    assert_eq!(brake.judge(at(10), Some(100), SETTINGS), [name(10)]);
+    assert_eq!(orphaned(&mut brake, 10, at(10), 100), Held(EmptyTable), "cleared on the word of a record");
 }
 
 #[test]
@@ -302,9 +344,14 @@ fn another_table_holds_everything() {
     brake.table_seen(ARN, "one", at(5));
     assert_eq!(causes(&brake), [], "it is back");
     assert_eq!(removed(&mut brake, 9, at(5), 100), Go);
+    assert_eq!(sweep(&mut brake, 20..30, at(5), 100), Go);
+    brake.table_seen(ARN, "two", at(6));
+    brake.table_seen(ARN, "one", at(6));
+    assert_eq!(brake.next_judgement(SETTINGS), Some(at(16)), "those that were cleared wait anew");
+    (20..30).for_each(|user| brake.withdraw(&name(user)));
 
-    brake.table_seen("arn:aws:dynamodb:us-east-1:123456789012:table/users", "four", at(6));
-    assert_eq!(removed(&mut brake, 10, at(6), 100), Held(Identity));
+    brake.table_seen("arn:aws:dynamodb:us-east-1:123456789012:table/users", "four", at(7));
+    assert_eq!(removed(&mut brake, 10, at(7), 100), Held(Identity));
     assert_eq!(brake.resume(at(7)).len(), 3, "1, 2 and 10");
     brake.table_seen("arn:aws:dynamodb:us-east-1:123456789012:table/users", "four", at(8));
     assert_eq!(causes(&brake), [], "the new one is believed");

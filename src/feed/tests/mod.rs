@@ -35,6 +35,7 @@ impl Running {
     }
 
     async fn start_with(world: &World, token: u64, room: usize) -> Self {
+        world.new_reader();
         let (changes_in, changes) = mpsc::channel(room);
         let (gaps_in, gaps) = mpsc::channel(10);
         let (registry, view) = (Registry::new(), FeedView::new());

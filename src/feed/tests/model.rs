@@ -86,7 +86,10 @@ impl Model {
     }
 
     fn visible(&self) -> Vec<usize> {
-        (0..self.shards.len()).filter(|n| !self.shards[*n].hidden && !self.shards[*n].gone).collect()
+        let hidden = |n: usize| {
+            std::iter::successors(Some(n), |n| self.shards[*n].parent).any(|n| self.shards[n].hidden)
+        };
+        (0..self.shards.len()).filter(|n| !hidden(*n) && !self.shards[*n].gone).collect()
     }
 
     fn found(&mut self, findings: impl IntoIterator<Item = Finding>) {
@@ -111,7 +114,7 @@ impl Model {
             self.shards[shard].closed_at = Some(self.now);
             for n in 0..1 + (arg / 64) % 2 {
                 let child = self.add(Some(shard));
-                self.shards[child].hidden = (arg / 128 + n) % 3 == 0;
+                self.shards[child].hidden = (arg / 128 + n).is_multiple_of(3);
             }
         }
     }
@@ -133,11 +136,11 @@ impl Model {
         let visible = self.visible();
         let mut order = visible.clone();
         // Pages come in any order of shards: children before parents, too.
-        if arg % 2 == 0 {
+        if arg.is_multiple_of(2) {
             order.reverse();
         }
         let now = self.now;
-        for shard in order.into_iter().filter(|n| complete || (n + arg) % 3 == 0) {
+        for shard in order.into_iter().filter(|n| complete || (n + arg).is_multiple_of(3)) {
             let description = self.describe(shard);
             self.graph().seen(&description, now);
         }
@@ -246,7 +249,8 @@ impl Model {
             self.graph().saved(checkpoint.clone());
             self.store.insert(at, checkpoint);
         }
-        if self.graph().listed_once() {
+        let all_saved = self.graph().shards().all(|(_, shard)| shard.is_saved());
+        if self.graph().listed_once() && all_saved {
             self.listed_stored = true;
             self.promised_from.get_or_insert(now);
         }
