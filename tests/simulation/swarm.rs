@@ -45,7 +45,7 @@ fn rules(prng: &mut Prng) -> Rules {
         rules.policy.foreign = ForeignKeys::Revoke;
     }
     if prng.chance(300) {
-        rules.brake = (prng.between(0, 3) as u32, prng.between(0, 50) as u32, secs(prng.between(60, 3_600)));
+        rules.brake = (prng.between(0, 3) as u32, prng.between(0, 50) as u32, secs(prng.between(600, 3_600)));
     } else {
         rules.brake = (100, 100, secs(3_600));
     }
