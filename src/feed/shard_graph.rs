@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::checkpoint::ShardCheckpoint;
 use super::gap::GapCause;
-use super::limits::{EMPTY_PAGES_WHEN_CAUGHT_UP, KEEP_FINISHED, RETENTION, WRITE_IDLE};
+use super::limits::{EMPTY_PAGES_WHEN_CAUGHT_UP, KEEP_FINISHED, LOOKED_AT_IN_TIME, WRITE_IDLE};
 use super::low_water::LowWater;
 use crate::core::time::Timestamp;
 use crate::ports::{ChangeRecord, Position, SequenceNumber, ShardDescription, ShardId};
@@ -229,23 +229,33 @@ impl ShardGraph {
         self.listed_once
     }
 
-    /// Whether the shard may be read now: its place is stored, it is not at its end, and its parent is.
+    /// Whether the shard may be read now: its place is stored, it is not at its end, and all shards
+    /// before it are.
+    ///
+    /// All, and not only its parent: after a restart a grandparent may have to be read again while
+    /// the parent, all of whose changes were settled, is finished.
     pub(super) fn may_read(&self, id: &ShardId) -> bool {
-        self.shards.get(id).is_some_and(|shard| {
-            shard.saved.is_some()
-                && !shard.ended()
-                && match &shard.parent {
-                    None => true,
-                    Some(parent) => self.shards.get(parent).map_or(shard.parent_settled, Shard::ended),
-                }
-        })
+        let Some(shard) = self.shards.get(id).filter(|shard| shard.saved.is_some() && !shard.ended()) else {
+            return false;
+        };
+        let mut at = shard;
+        while let Some(parent) = &at.parent {
+            match self.shards.get(parent) {
+                Some(parent) if parent.ended() => at = parent,
+                Some(_) => return false,
+                // Finished and forgotten, or not seen yet.
+                None => return at.parent_settled,
+            }
+        }
+        true
     }
 
-    /// Takes a page of a shard.
+    /// Takes a page of a shard; the `last` one ends it.
     pub(super) fn page(
         &mut self,
         id: &ShardId,
         records: &[ChangeRecord],
+        last: bool,
         now: Timestamp,
     ) -> Option<PageRead> {
         let shard = self.shards.get_mut(id)?;
@@ -264,8 +274,8 @@ impl ShardGraph {
             shard.withdraw(now);
             return Some(PageRead::Refused(finding));
         }
-        let stale =
-            shard.mark.position() == Position::TrimHorizon && now.since(shard.read_through) > RETENTION;
+        let stale = shard.mark.position() == Position::TrimHorizon
+            && now.since(shard.read_through) > LOOKED_AT_IN_TIME;
         let missing = stale.then(|| Finding {
             cause: GapCause::Trimmed,
             from: Some(shard.read_through),
@@ -287,13 +297,17 @@ impl ShardGraph {
             shard.read_through = record.created;
         }
         shard.empty_pages = if records.is_empty() { shard.empty_pages.saturating_add(1) } else { 0 };
-        if shard.caught_up() {
+        if last {
+            // When it was closed is not known, only that it was before now: its children may have
+            // records that are older.
+            self.end(id);
+        } else if shard.caught_up() {
             shard.read_through = now;
         }
         Some(PageRead::Taken { first_ordinal: first_ordinal.unwrap_or_default(), missing })
     }
 
-    /// The shard was read to its end.
+    /// Nothing more comes from the shard.
     pub(super) fn end(&mut self, id: &ShardId) {
         if let Some(shard) = self.shards.get_mut(id).filter(|shard| !shard.ended()) {
             shard.progress = Progress::Ended;

@@ -186,10 +186,14 @@ async fn a_new_stream_while_down() {
 #[tokio::test(start_paused = true)]
 async fn a_new_stream_when_the_old_one_is_gone() {
     let world = World::new();
+    for n in 0..50 {
+        world.add_shard(&format!("t{n}"), None);
+    }
     handled_once(&world).await;
     world.enable("2026-01-02T00:00:00.000");
     world.add_shard("n1", None);
     world.write("n1", "new");
+    // One gap for all of its shards.
     world.lock().streams.values_mut().next().unwrap().gone = true;
     expect(&world, &[GapCause::NewStream, GapCause::ShardGone], &["new"]).await.stop().await;
     expect_no_more(&world).await;
