@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::FeedError;
 use super::super::fake::World;
 use super::{Running, seconds};
-use crate::ports::Clock;
+use crate::ports::{Clock, Fault};
 
 #[tokio::test(start_paused = true)]
 async fn what_is_settled_while_draining_is_stored_and_the_rest_comes_again() {
@@ -101,7 +101,7 @@ async fn a_state_table_that_fails_delays_checkpoints_and_not_changes() {
     let world = World::new();
     let mut feed = Running::start(&world).await;
     seconds(3).await;
-    world.lock().failing.insert("PutItem", (1, crate::ports::Fault::Indeterminate));
+    world.lock().failing.insert("PutItem", (1, Fault::Indeterminate));
     let sequence = world.write("s1", "x");
     assert_eq!(feed.settle_all().await, ["x"]);
     assert_ne!(world.checkpoint("s1").unwrap()["sequence"], sequence.0);
