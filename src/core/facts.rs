@@ -1,7 +1,7 @@
 //! What follows from a view: which key plays which part.
 
 use super::document::KeyDocument;
-use super::memory::{Hand, MINT_SLACK, MINT_WINDOW, Mint};
+use super::memory::{Hand, MINT_FRESH, MINT_SLACK, MINT_WINDOW, Mint, SETTLE};
 use super::observed::{Key, Stored, User};
 use super::plan::{Desired, View};
 use super::rotation;
@@ -62,7 +62,8 @@ impl<'a> Facts<'a> {
             current: None,
             superseded: Vec::new(),
             unknown: Vec::new(),
-            opened: tags::minting_since(tags),
+            // A time to come is nobody's mint: waiting for it might never end.
+            opened: tags::minting_since(tags).filter(|opened| *opened <= view.now + MINT_SLACK),
         };
         for key in observed.keys.iter().filter(|key| !view.memory.deleted.contains(&key.id)) {
             if Some(&key.id) == current_id {
@@ -76,6 +77,22 @@ impl<'a> Facts<'a> {
             }
         }
         facts
+    }
+
+    /// Until when what was seen of IAM may be older than the last change.
+    pub(super) fn unsettled(&self) -> Option<Timestamp> {
+        let until = self.view.memory.unsettled_until(self.view.now);
+        (!self.view.reads_settled).then(|| until.unwrap_or(self.view.now + SETTLE / 10))
+    }
+
+    /// The user, when it is the one that the row names: IAM finds users without regard to case.
+    pub(super) fn namesake(&self) -> Option<&'a User> {
+        self.user().filter(|user| user.name == *self.view.name)
+    }
+
+    /// Whether the user is the one that the controller itself runs as.
+    pub(super) fn is_own_principal(&self) -> bool {
+        self.user().is_some_and(|user| self.view.own_user == Some(&user.id))
     }
 
     pub(super) fn user(&self) -> Option<&'a User> {
@@ -106,6 +123,16 @@ impl<'a> Facts<'a> {
     pub(super) fn keys_in_use(&self) -> usize {
         let in_hand = usize::from(self.hand().is_some());
         usize::from(self.current.is_some()) + self.superseded.len() + self.unknown.len() + in_hand
+    }
+
+    /// Whether this process has a mint open under which it may ask for a key: so fresh that the key's
+    /// CreateDate will say which mint it belongs to.
+    pub(super) fn may_create_key(&self) -> bool {
+        let now = self.view.now;
+        match self.view.memory.mint {
+            Mint::Opened { at, sent: false } => at <= now + MINT_SLACK && now.since(at) < MINT_FRESH,
+            Mint::Opened { sent: true, .. } | Mint::Idle | Mint::InHand(_) => false,
+        }
     }
 
     /// When the mint was opened that may have made a key that nobody knows: one of an earlier

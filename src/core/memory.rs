@@ -96,6 +96,13 @@ pub const MINT_SLACK: Duration = Duration::from_secs(5);
 /// How long a proven key is held while SSM does not take it, before it is deleted instead.
 pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// After this time a name that is taken, by a user that cannot be seen, is taken by one that is
+/// spelled otherwise, and not by a new one.
+pub const NAME_SETTLE: Duration = Duration::from_secs(20);
+
+/// How soon CreateUser is tried again for a name that is taken.
+pub const NAME_RETRY: Duration = Duration::from_secs(3_600);
+
 /// First pause after a mint that failed; doubles up to [`MAX_MINT_PAUSE`].
 pub const MINT_PAUSE: Duration = Duration::from_secs(60);
 
@@ -109,6 +116,14 @@ impl Memory {
         self.failed_mints = self.failed_mints.saturating_add(1);
         self.mint_not_before = now + pause;
         self.mint_failure = Some(reason);
+    }
+
+    /// Notes that CreateUser was told that the name is taken.
+    pub fn name_taken(&mut self, now: Timestamp) {
+        let since = *self.name_taken_since.get_or_insert(now);
+        if now >= since + NAME_RETRY {
+            self.name_taken_since = Some(now - NAME_SETTLE);
+        }
     }
 
     /// Takes in what a look has seen: what was in hand and is published now, is no longer in hand; a

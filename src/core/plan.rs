@@ -175,6 +175,7 @@ const RULES: &[(&str, Rule)] = &[
     ("foreign", keys::revoke_foreign),
     // A new key.
     ("mint_pause", mint::mint_pause),
+    ("settle_reads", mint::settle_reads),
     ("free_slot", mint::free_slot),
     ("create_key", mint::create_key),
     ("open_mint", mint::open_mint),
@@ -186,10 +187,20 @@ pub fn plan(view: &View<'_>) -> Plan {
     let facts = Facts::of(view);
     for (rule, decide) in RULES {
         if let Some((next, why)) = decide(&facts) {
-            return Plan { next, rule, why };
+            return Plan { next: rest_on_late_reads(next, &facts), rule, why };
         }
     }
     Plan { next: Next::Rest { state: Some(State::Ready), due: None }, rule: "ready", why: String::new() }
+}
+
+/// Who rests on reads that may be late is looked at once more when they cannot be.
+fn rest_on_late_reads(next: Next, facts: &Facts<'_>) -> Next {
+    match (next, facts.unsettled()) {
+        (Next::Rest { state: Some(state), due }, Some(until)) => {
+            Next::Rest { state: Some(state), due: Some(due.map_or(until, |due| due.min(until))) }
+        }
+        (next, _) => next,
+    }
 }
 
 /// The names of all rules, most urgent first.

@@ -40,7 +40,7 @@ impl KeyTag {
 }
 
 /// Looks a tag up as IAM compares tag keys: without regard to case.
-fn value<'a>(tags: &'a Tags, key: &str) -> Option<&'a str> {
+pub(super) fn value<'a>(tags: &'a Tags, key: &str) -> Option<&'a str> {
     let exact = tags.get(key).map(String::as_str);
     exact.or_else(|| tags.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| v.as_str()))
 }

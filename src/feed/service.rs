@@ -274,6 +274,7 @@ impl<P: Ports> Feed<P> {
             }
             let wait = (deadline - now).min(Duration::from_millis(50));
             tokio::select! {
+                biased;
                 Some(answer) = self.writes.next(), if !self.writes.is_empty() => self.apply(answer)?,
                 () = tokio::time::sleep(wait) => {}
             }
@@ -286,6 +287,7 @@ impl<P: Ports> Feed<P> {
         let wake = self.start_due(phase, now);
         let wait = wake.saturating_sub(now).max(Duration::from_millis(1));
         let event = tokio::select! {
+            biased;
             Some(answer) = self.reads.next(), if !self.reads.is_empty() => Event::Answer(answer),
             Some(answer) = self.writes.next(), if !self.writes.is_empty() => Event::Answer(answer),
             Some(settled) = self.settled.recv() => Event::Settled(settled),

@@ -23,12 +23,12 @@ pub(in super::super) fn not_secure(facts: &Facts<'_>) -> Option<(Next, String)> 
 
 /// A key that was published moments ago may not be listed yet.
 pub(in super::super) fn settle_current(facts: &Facts<'_>) -> Option<(Next, String)> {
-    if facts.need() != Some(Need::KeyGone) || current_was_deleted(facts) {
+    // A mint that this process has opened was opened because the key is gone.
+    if facts.need() != Some(Need::KeyGone) || current_was_deleted(facts) || facts.may_create_key() {
         return None;
     }
     let modified = facts.view.observed.stored.modified().map(|modified| modified + SETTLE);
-    let unsettled = facts.view.memory.unsettled_until(facts.view.now).filter(|_| !facts.view.reads_settled);
-    let until = modified.max(unsettled).filter(|until| facts.view.now < *until)?;
+    let until = modified.max(facts.unsettled()).filter(|until| facts.view.now < *until)?;
     let why = "the published key is not listed yet".to_owned();
     Some((Next::WaitUntil(until, State::Pending), why))
 }
@@ -46,18 +46,29 @@ fn successor_published(facts: &Facts<'_>) -> Option<Timestamp> {
             Some((*modified).max(current.created))
         }
         (Stored::Document { .. }, Some(_)) => None,
-        _ if facts.keys_in_use() >= 2 => facts.superseded.iter().map(|key| key.created).max(),
-        _ => None,
+        _ => youngest(facts).filter(|key| key.active).map(|key| key.created),
     }
+}
+
+/// Of the keys that were published once. Of two that were created in one second it is one, always
+/// the same.
+fn youngest<'a>(facts: &Facts<'a>) -> Option<&'a Key> {
+    facts.superseded.iter().copied().max_by_key(|key| (key.created, &key.id))
 }
 
 fn expiry(facts: &Facts<'_>, key: &Key) -> Option<Timestamp> {
     let published = successor_published(facts)?;
     // Without a document the youngest key is the successor itself.
-    if facts.current.is_none() && facts.superseded.iter().all(|other| other.created <= key.created) {
+    if facts.current.is_none() && youngest(facts).is_some_and(|youngest| youngest.id == key.id) {
         return None;
     }
     Some(rotation::expiry(key.created, published, facts.view.policy))
+}
+
+/// When rule `expire` will have something to say again.
+pub(in super::super) fn next_expiry(facts: &Facts<'_>) -> Option<Timestamp> {
+    let expiries = facts.superseded.iter().filter_map(|key| expiry(facts, key));
+    expiries.min().filter(|_| facts.view.clock_trusted)
 }
 
 /// Deletes a key that is old enough and has had a successor for long enough.
@@ -85,25 +96,23 @@ pub(in super::super) fn compromised(facts: &Facts<'_>) -> Option<(Next, String)>
     Some((Next::Do(step), "AWS has quarantined it".to_owned()))
 }
 
-/// Takes a key that is gone out of the document.
+/// Takes a key that is gone out of the document, or one that it names twice.
 pub(in super::super) fn forget(facts: &Facts<'_>) -> Option<(Next, String)> {
     let document = facts.document().filter(|_| facts.current.is_some())?;
     let pending = document.pending_id()?;
-    if facts
-        .view
-        .observed
-        .keys
-        .iter()
-        .any(|key| key.id == *pending && !facts.view.memory.deleted.contains(pending))
-    {
+    let why = if facts.current.is_some_and(|current| current.id == *pending) {
+        format!("{pending} is the current key")
+    } else if facts.superseded.iter().any(|key| key.id == *pending) {
         return None;
+    } else {
+        format!("{pending} is gone")
+    };
+    // A key that was published moments ago may not be listed yet.
+    let modified = facts.view.observed.stored.modified().map(|modified| modified + SETTLE);
+    let believed = facts.view.memory.deleted.contains(pending) || document.current_id() == Some(pending);
+    if let Some(until) = modified.filter(|until| facts.view.now < *until && !believed) {
+        return Some((Next::WaitUntil(until, State::Ready), why));
     }
-    let settled =
-        facts.view.observed.stored.modified().is_none_or(|modified| facts.view.now >= modified + SETTLE);
-    if !settled && !facts.view.memory.deleted.contains(pending) {
-        return None;
-    }
-    let why = format!("{pending} is gone");
     let document = KeyDocument { pending: None, ..document.clone() };
     Some((Next::Do(Step::Publish { document, minted: None }), why))
 }
@@ -118,10 +127,11 @@ pub(in super::super) fn tags(facts: &Facts<'_>) -> Option<(Next, String)> {
             wanted.insert(key.id.to_string(), KeyTag::PendingDeletion.as_str().to_owned());
         }
     }
-    if facts.need().is_none() && !tags::says_not_minting(&user.tags) {
+    wanted.retain(|key, value| tags::value(&user.tags, key) != Some(value));
+    // Whatever a late read says of it: the call that tags a key closes its mint.
+    if facts.need().is_none() && !(wanted.is_empty() && tags::says_not_minting(&user.tags)) {
         wanted.insert(tags::MINTING.to_owned(), tags::NOT_MINTING.to_owned());
     }
-    wanted.retain(|key, value| user.tags.get(key) != Some(value));
     (!wanted.is_empty())
         .then(|| (Next::Do(Step::TagKeys { tags: wanted }), "its tags follow its keys".to_owned()))
 }
@@ -133,7 +143,8 @@ pub(in super::super) fn untag(facts: &Facts<'_>) -> Option<(Next, String)> {
     let current = facts.document().and_then(KeyDocument::current_id);
     let dead: Vec<String> = tags::key_tags(&user.tags)
         .filter(|(_, id)| {
-            let listed = facts.view.observed.keys.iter().any(|key| key.id == *id);
+            let same = |key: &Key| key.id.as_str().eq_ignore_ascii_case(id.as_str());
+            let listed = facts.view.observed.keys.iter().any(same);
             let settled = facts.view.reads_settled && !listed;
             Some(id) != current && (memory.deleted.contains(id) || settled)
         })
@@ -161,6 +172,11 @@ pub(in super::super) fn revoke_foreign(facts: &Facts<'_>) -> Option<(Next, Strin
     if facts.view.policy.foreign != ForeignKeys::Revoke || !facts.view.clock_trusted {
         return None;
     }
+    // A late read may hide the mint that made it, or its publication.
+    if let Some(until) = facts.unsettled().filter(|_| !facts.unknown.is_empty()) {
+        let why = "a key may be one of a mint that is not visible yet".to_owned();
+        return Some((Next::WaitUntil(until, State::Pending), why));
+    }
     let why = "the controller did not make it, and keys.foreign is \"revoke\"".to_owned();
     if let Some(active) = facts.unknown.iter().find(|key| key.active) {
         return Some((Next::Do(Step::DeactivateKey { key: active.id.clone() }), why));
@@ -175,7 +191,7 @@ pub(in super::super) fn revoke_foreign(facts: &Facts<'_>) -> Option<(Next, Strin
 /// As wanted, until the next rotation or expiry.
 pub(in super::super) fn ready(facts: &Facts<'_>) -> Option<(Next, String)> {
     let rotation = facts.current.map(|current| rotation::rotation_due(current.created, facts.view.policy));
-    let expiries = facts.superseded.iter().filter_map(|key| expiry(facts, key));
-    let due = rotation.into_iter().chain(expiries).min();
+    let rotation = rotation.filter(|_| facts.view.clock_trusted);
+    let due = rotation.into_iter().chain(next_expiry(facts)).min();
     Some((Next::Rest { state: Some(State::Ready), due }, String::new()))
 }

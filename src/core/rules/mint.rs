@@ -2,10 +2,12 @@
 
 use super::super::document::{KeyDocument, StoredKey};
 use super::super::facts::{Facts, Need};
-use super::super::memory::{MINT_FRESH, MINT_SLACK, MINT_WINDOW, Mint, PUBLISH_TIMEOUT, SETTLE};
+use super::super::memory::{MINT_SLACK, MINT_WINDOW, PUBLISH_TIMEOUT, SETTLE};
 use super::super::plan::{Next, State};
-use super::super::rotation;
 use super::super::step::Step;
+use super::super::tags;
+use super::super::time::Timestamp;
+use super::keys;
 
 /// A key in hand that could not be proven or published is deleted, so that no second mint begins
 /// while one is unpublished.
@@ -27,6 +29,9 @@ pub(in super::super) fn reject_key(facts: &Facts<'_>) -> Option<(Next, String)> 
     if let Some(settled) = hand.unanswered_put.map(|put| put + SETTLE).filter(|settled| now < *settled) {
         return Some((Next::WaitUntil(settled, State::Failed), why));
     }
+    if !facts.view.clock_trusted {
+        return Some((Next::WaitUntil(now + SETTLE, State::Failed), why));
+    }
     Some((Next::Do(Step::DeleteKey { key: hand.id.clone() }), why))
 }
 
@@ -40,7 +45,10 @@ pub(in super::super) fn prove_key(facts: &Facts<'_>) -> Option<(Next, String)> {
 pub(in super::super) fn publish_key(facts: &Facts<'_>) -> Option<(Next, String)> {
     let hand = facts.hand()?;
     let new = StoredKey { id: hand.id.clone(), secret: hand.secret.clone() };
-    let alive = |key: &StoredKey| facts.view.observed.keys.iter().any(|seen| seen.id == key.id);
+    let alive = |key: &StoredKey| {
+        !facts.view.memory.deleted.contains(&key.id)
+            && facts.view.observed.keys.iter().any(|seen| seen.id == key.id)
+    };
     let (pending, other) = match facts.document() {
         Some(old) => {
             let before = [&old.current, &old.pending].into_iter().flatten().find(|key| alive(key));
@@ -71,6 +79,12 @@ pub(in super::super) fn lost_mint(facts: &Facts<'_>) -> Option<(Next, String)> {
             let why = "the local clock is more than 5 minutes from AWS's; nothing is deleted".to_owned();
             Some((Next::WaitUntil(now + SETTLE, State::Pending), why))
         }
+        // A process before us may have published it, by a call that is still under way.
+        [lost] if lost.active && facts.unsettled().is_some() => {
+            let until = facts.unsettled().unwrap_or(now + SETTLE);
+            let why = format!("a mint was interrupted at {opened}; its key may still be published");
+            Some((Next::WaitUntil(until, State::Pending), why))
+        }
         [lost] => {
             let why = format!("a mint was interrupted at {opened}, and the secret of its key is lost");
             let key = lost.id.clone();
@@ -88,11 +102,12 @@ pub(in super::super) fn lost_mint(facts: &Facts<'_>) -> Option<(Next, String)> {
     }
 }
 
-/// Whether the mint that was opened then has published its key.
-fn published_since(facts: &Facts<'_>, opened: super::super::time::Timestamp) -> bool {
-    facts.current.is_some_and(|current| {
-        current.created + MINT_SLACK >= opened && current.created <= opened + MINT_WINDOW
-    })
+/// Whether the mint that was opened then has published its key. The call that closes a mint also
+/// tags its key, so a key with a tag is of an earlier one.
+fn published_since(facts: &Facts<'_>, opened: Timestamp) -> bool {
+    let (Some(user), Some(current)) = (facts.user(), facts.current) else { return false };
+    let of_its_age = current.created + MINT_SLACK >= opened && current.created <= opened + MINT_WINDOW;
+    of_its_age && tags::key_tag(&user.tags, &current.id).is_none()
 }
 
 fn needed(facts: &Facts<'_>) -> Option<Need> {
@@ -111,6 +126,14 @@ pub(in super::super) fn mint_pause(facts: &Facts<'_>) -> Option<(Next, String)> 
     Some((Next::WaitUntil(memory.mint_not_before, State::Failed), why))
 }
 
+/// A read that is older than somebody's last change may hide the open mint of a leader before us, and
+/// make its key look foreign.
+pub(in super::super) fn settle_reads(facts: &Facts<'_>) -> Option<(Next, String)> {
+    let need = needed(facts)?;
+    let until = facts.unsettled().filter(|_| !facts.may_create_key())?;
+    Some((Next::WaitUntil(until, State::Pending), need.why().to_owned()))
+}
+
 /// IAM allows two keys a user; a new one needs a free place.
 pub(in super::super) fn free_slot(facts: &Facts<'_>) -> Option<(Next, String)> {
     let need = needed(facts)?;
@@ -124,31 +147,25 @@ pub(in super::super) fn free_slot(facts: &Facts<'_>) -> Option<(Next, String)> {
             need.why(),
             foreign.id
         );
-        return Some((Next::Rest { state: Some(State::Blocked), due: None }, why));
+        let due = keys::next_expiry(facts);
+        return Some((Next::Rest { state: Some(State::Blocked), due }, why));
     }
     // Consumers may still use the older key. It leaves in its own time, by rule `expire`.
     let oldest = facts.superseded.iter().min_by_key(|key| key.created)?;
-    let successor = facts.view.observed.stored.modified();
-    let successor = successor.or(facts.superseded.iter().map(|key| key.created).max());
-    let due = rotation::expiry(oldest.created, successor.unwrap_or(oldest.created), facts.view.policy);
+    let due = keys::next_expiry(facts);
     let state = if need == Need::Age { State::Ready } else { State::Blocked };
-    let why = format!(
-        "{}, and both of IAM's two places are taken until {} is deleted at {due}",
-        need.why(),
-        oldest.id
-    );
-    Some((Next::Rest { state: Some(state), due: Some(due) }, why))
+    let until = match due {
+        Some(due) => format!("one of them is deleted at {due}"),
+        None => format!("{} is deleted, which only a person can decide now", oldest.id),
+    };
+    let why = format!("{}, and both of IAM's two places are taken until {until}", need.why());
+    Some((Next::Rest { state: Some(state), due }, why))
 }
 
 /// The second half of a mint: the tag is open and fresh, and no key was asked for under it.
 pub(in super::super) fn create_key(facts: &Facts<'_>) -> Option<(Next, String)> {
     let need = needed(facts)?;
-    match facts.view.memory.mint {
-        Mint::Opened { at, sent: false } if facts.view.now.since(at) < MINT_FRESH => {
-            Some((Next::Do(Step::CreateKey), need.why().to_owned()))
-        }
-        Mint::Opened { .. } | Mint::Idle | Mint::InHand(_) => None,
-    }
+    facts.may_create_key().then(|| (Next::Do(Step::CreateKey), need.why().to_owned()))
 }
 
 /// The first half of a mint: says durably that a key is about to be made.
@@ -156,10 +173,6 @@ pub(in super::super) fn open_mint(facts: &Facts<'_>) -> Option<(Next, String)> {
     let need = needed(facts)?;
     let now = facts.view.now;
     let why = need.why().to_owned();
-    // A read that is older than somebody's last change may hide the open mint of a leader before us.
-    if let Some(until) = facts.view.memory.unsettled_until(now).filter(|_| !facts.view.reads_settled) {
-        return Some((Next::WaitUntil(until, State::Pending), why));
-    }
     // A foreign key this young would look like the one that is about to be made.
     let young = facts.unknown.iter().map(|key| key.created + MINT_SLACK + SETTLE / 10).max();
     if let Some(until) = young.filter(|until| now < *until) {

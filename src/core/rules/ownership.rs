@@ -1,7 +1,7 @@
 //! Rules about who a user is: created, adopted, or somebody else's.
 
 use super::super::facts::Facts;
-use super::super::memory::SETTLE;
+use super::super::memory::{NAME_RETRY, NAME_SETTLE, SETTLE};
 use super::super::observed::Tags;
 use super::super::plan::{Desired, Next, State};
 use super::super::step::Step;
@@ -25,7 +25,11 @@ pub(in super::super) fn case_twin(facts: &Facts<'_>) -> Option<(Next, String)> {
 /// that is a new user that is not visible yet; then it is a user that is spelled otherwise.
 pub(in super::super) fn name_taken(facts: &Facts<'_>) -> Option<(Next, String)> {
     let since = facts.view.memory.name_taken_since.filter(|_| facts.user().is_none())?;
-    let settled = since + SETTLE + SETTLE;
+    // Its owner may delete it.
+    if facts.view.now >= since + NAME_RETRY {
+        return None;
+    }
+    let settled = since + NAME_SETTLE;
     if facts.view.now < settled {
         let soon = (facts.view.now + SETTLE / 5).min(settled);
         return Some((Next::WaitUntil(soon, State::Pending), "the user may not be visible yet".to_owned()));
@@ -55,8 +59,7 @@ pub(in super::super) fn other_spelling(facts: &Facts<'_>) -> Option<(Next, Strin
 
 /// The controller never manages the user that it runs as.
 pub(in super::super) fn own_principal(facts: &Facts<'_>) -> Option<(Next, String)> {
-    let user = facts.user()?;
-    if facts.view.own_user != Some(&user.id) {
+    if !facts.is_own_principal() {
         return None;
     }
     conflict("the controller itself runs as this user".to_owned())
@@ -71,6 +74,12 @@ pub(in super::super) fn adopt(facts: &Facts<'_>) -> Option<(Next, String)> {
     let policy = facts.view.policy;
     match tags::adoptable(user, facts.view.observed.keys.iter().map(|key| &key.id), policy) {
         Ok(()) => {
+            // A late read may hide that it was adopted already and has a mint open, which this step
+            // would close.
+            if let Some(until) = facts.unsettled() {
+                let why = "users.adopt allows to take it over".to_owned();
+                return Some((Next::WaitUntil(until, State::Pending), why));
+            }
             let mut tags = tags::ownership(&policy.table);
             if tags::minting_since(&user.tags).is_none() && !tags::says_not_minting(&user.tags) {
                 tags.extend(Tags::from([(tags::MINTING.to_owned(), tags::NOT_MINTING.to_owned())]));

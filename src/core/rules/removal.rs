@@ -9,12 +9,15 @@ use super::super::step::Step;
 /// Carries a granted deletion through, whatever the row does meanwhile. Keys are deactivated first,
 /// so that access ends with the first calls.
 pub(in super::super) fn teardown(facts: &Facts<'_>) -> Option<(Next, String)> {
-    let user = facts.user()?;
+    let user = facts.user().filter(|_| !facts.is_own_principal())?;
     if facts.view.memory.condemned.as_ref() != Some(&user.id) {
         return None;
     }
     if !facts.view.clock_trusted {
         return Some(clock_not_trusted(facts));
+    }
+    if let Some(unsettled) = may_be_another(facts) {
+        return Some(unsettled);
     }
     Some((next_of_teardown(facts, user), "its deletion was granted".to_owned()))
 }
@@ -37,10 +40,13 @@ fn next_of_teardown(facts: &Facts<'_>, user: &User) -> Next {
 
 /// Asks the brake, when there is evidence that the user has to go.
 pub(in super::super) fn remove(facts: &Facts<'_>) -> Option<(Next, String)> {
-    let user = facts.user()?;
+    let user = facts.namesake().filter(|_| !facts.is_own_principal())?;
     let evidence = evidence(facts, user)?;
     if !facts.view.clock_trusted {
         return Some(clock_not_trusted(facts));
+    }
+    if let Some(unsettled) = may_be_another(facts) {
+        return Some(unsettled);
     }
     let why = match evidence {
         Evidence::RemoveRecord(at) => format!("its row was removed at {at}"),
@@ -62,6 +68,13 @@ fn evidence(facts: &Facts<'_>, user: &User) -> Option<Evidence> {
     (!facts.has_row() && memory.orphan.as_ref() == Some(&user.id)).then_some(Evidence::Orphan)
 }
 
+/// A late read may show the user that was removed, with the keys of the one that was created after
+/// it: IAM acts on names.
+fn may_be_another(facts: &Facts<'_>) -> Option<(Next, String)> {
+    let why = "the user that is to be deleted may already be another one".to_owned();
+    facts.unsettled().map(|until| (Next::WaitUntil(until, State::Deleting), why))
+}
+
 fn clock_not_trusted(facts: &Facts<'_>) -> (Next, String) {
     let why = "the local clock is more than 5 minutes from AWS's; nothing is deleted".to_owned();
     (Next::WaitUntil(facts.view.now + SETTLE, State::Deleting), why)
@@ -71,10 +84,10 @@ fn clock_not_trusted(facts: &Facts<'_>) -> (Next, String) {
 pub(in super::super) fn gone(facts: &Facts<'_>) -> Option<(Next, String)> {
     let memory = facts.view.memory;
     let removing = memory.remove_parameter || memory.revoke_before.is_some();
-    if facts.user().is_some() || facts.has_row() || !removing || facts.view.reads_settled {
+    if facts.namesake().is_some() || facts.has_row() || !removing {
         return None;
     }
-    let until = memory.unsettled_until(facts.view.now)?;
+    let until = facts.unsettled()?;
     Some((Next::WaitUntil(until, State::Deleting), "the user may not be visible yet".to_owned()))
 }
 
@@ -82,7 +95,7 @@ pub(in super::super) fn gone(facts: &Facts<'_>) -> Option<(Next, String)> {
 pub(in super::super) fn delete_parameter(facts: &Facts<'_>) -> Option<(Next, String)> {
     let memory = facts.view.memory;
     let removing = memory.remove_parameter || memory.revoke_before.is_some();
-    let left = facts.user().is_none() && !facts.has_row() && removing;
+    let left = facts.namesake().is_none() && !facts.has_row() && removing;
     if !left || facts.view.observed.stored == Stored::Missing {
         return None;
     }
@@ -95,8 +108,8 @@ pub(in super::super) fn absent(facts: &Facts<'_>) -> Option<(Next, String)> {
         return None;
     }
     let rest = |state, why: &str| Some((Next::Rest { state, due: None }, why.to_owned()));
-    match facts.user() {
-        Some(_) if facts.owned().is_some() => {
+    match facts.namesake() {
+        Some(_) if facts.owned().is_some() && !facts.is_own_principal() => {
             rest(Some(State::Deleting), "it has no row; sweeps decide whether it is an orphan")
         }
         Some(_) | None => rest(None, ""),

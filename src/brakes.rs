@@ -1,0 +1,166 @@
+//! The deletion brake, with its memory in the state table: what it grants is stored before it is told.
+
+use std::sync::{Mutex as SyncMutex, PoisonError};
+
+use tokio::sync::Mutex;
+
+use crate::core::brake::{Brake, BrakeSettings, Status as BrakeStatus, Verdict};
+use crate::core::plan::Evidence;
+use crate::core::time::Timestamp;
+use crate::core::user::{UserId, UserName};
+use crate::lease::Guard;
+use crate::ports::{Ports, Record, StateError, StateStore};
+
+/// The brake's record in the state table.
+pub const RECORD: &str = "deletions";
+
+/// The deletion brake of one leadership.
+pub struct Brakes<P> {
+    ports: P,
+    lease: Guard<P>,
+    settings: BrakeSettings,
+    brake: Mutex<Brake>,
+    owned_users: SyncMutex<Option<u32>>,
+}
+
+impl<P: Ports> Brakes<P> {
+    /// The brake as the state table has it.
+    ///
+    /// A record that cannot be read is no licence to begin anew: everything is held.
+    pub fn load(ports: P, lease: Guard<P>, settings: BrakeSettings, records: &[Record]) -> Self {
+        let brake = read(records);
+        Self { ports, lease, settings, brake: Mutex::new(brake), owned_users: SyncMutex::new(None) }
+    }
+
+    /// Asks whether a user may be deleted now.
+    ///
+    /// # Errors
+    /// When the answer could not be stored; then it was not given.
+    pub async fn ask(
+        &self,
+        name: &UserName,
+        user: &UserId,
+        evidence: Evidence,
+        now: Timestamp,
+    ) -> Result<Verdict, StateError> {
+        let owned = self.owned_users();
+        self.change(|brake| brake.ask(name, user, evidence, now, owned, self.settings)).await
+    }
+
+    /// Announces all orphans that a sweep wants to delete, so that they are judged as a whole.
+    ///
+    /// # Errors
+    /// Those of the state table.
+    pub async fn ask_many(
+        &self,
+        orphans: &[(UserName, UserId)],
+        now: Timestamp,
+    ) -> Result<Verdict, StateError> {
+        let owned = self.owned_users();
+        let orphans = orphans.iter().map(|(name, user)| (name, user));
+        self.change(|brake| brake.ask_many(orphans, now, owned, self.settings)).await
+    }
+
+    /// Deletions that may go on now, besides those that ask by themselves.
+    ///
+    /// # Errors
+    /// Those of the state table.
+    pub async fn judge(&self, now: Timestamp) -> Result<Vec<UserName>, StateError> {
+        let due = self.brake.lock().await.next_judgement(self.settings);
+        if due.is_none_or(|due| now < due) {
+            return Ok(Vec::new());
+        }
+        let owned = self.owned_users();
+        self.change(|brake| brake.judge(now, owned, self.settings)).await
+    }
+
+    /// A look at the user has found nothing to delete, or nothing any more. `granted` is the user
+    /// whose deletion was granted and is over.
+    ///
+    /// # Errors
+    /// Those of the state table.
+    pub async fn settled(&self, name: &UserName, granted: Option<&UserId>) -> Result<(), StateError> {
+        self.change(|brake| {
+            brake.withdraw(name);
+            if let Some(user) = granted {
+                brake.granted_done(name, user);
+            }
+        })
+        .await
+    }
+
+    /// Tells which table this is.
+    ///
+    /// # Errors
+    /// Those of the state table.
+    pub async fn table_seen(&self, arn: &str, id: &str, now: Timestamp) -> Result<(), StateError> {
+        self.change(|brake| brake.table_seen(arn, id, now)).await
+    }
+
+    /// Tells what a complete sweep has counted, and who need not be deleted any more.
+    ///
+    /// # Errors
+    /// Those of the state table.
+    pub async fn sweep_saw(
+        &self,
+        rows: usize,
+        owned: usize,
+        orphans: usize,
+        wanted: impl Fn(&UserName) -> bool,
+        now: Timestamp,
+    ) -> Result<(), StateError> {
+        let owned_users = u32::try_from(owned).unwrap_or(u32::MAX);
+        *self.owned_users.lock().unwrap_or_else(PoisonError::into_inner) = Some(owned_users);
+        self.change(|brake| {
+            let over: Vec<UserName> = brake.wanted().filter(|name| !wanted(name)).cloned().collect();
+            over.iter().for_each(|name| brake.withdraw(name));
+            brake.sweep_saw(rows, owned, orphans, now);
+        })
+        .await
+    }
+
+    /// Lets go what is held now; gives the names.
+    ///
+    /// # Errors
+    /// Those of the state table.
+    pub async fn resume(&self, now: Timestamp) -> Result<Vec<UserName>, StateError> {
+        self.change(|brake| brake.resume(now)).await
+    }
+
+    /// What is held, and why.
+    pub async fn status(&self, now: Timestamp) -> BrakeStatus {
+        self.brake.lock().await.status(now, self.settings)
+    }
+
+    fn owned_users(&self) -> Option<u32> {
+        *self.owned_users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the brake, and stores it when that changed anything, before the answer is told.
+    async fn change<T>(&self, change: impl FnOnce(&mut Brake) -> T) -> Result<T, StateError> {
+        let mut brake = self.brake.lock().await;
+        let mut next = brake.clone();
+        let answer = change(&mut next);
+        if next != *brake {
+            let body = serde_json::to_string(&next).unwrap_or_default();
+            let record = Record { id: RECORD.to_owned(), body, token: self.lease.token() };
+            self.ports.state().put(&record).await?;
+            *brake = next;
+        }
+        Ok(answer)
+    }
+}
+
+/// The brake among the records of the state table.
+pub fn read(records: &[Record]) -> Brake {
+    match records.iter().find(|record| record.id == RECORD) {
+        None => Brake::default(),
+        Some(record) => serde_json::from_str(&record.body).unwrap_or_else(|error| {
+            tracing::error!(%error, "the deletion brake's record is unreadable: all deletions are held until resumed");
+            // A table that no table is: whatever is found differs from it, and that holds everything.
+            let mut brake = Brake::default();
+            brake.table_seen("unknown: the record was unreadable", "", Timestamp::default());
+            brake
+        }),
+    }
+}

@@ -1,0 +1,184 @@
+//! `deletions status` and `deletions resume`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::time;
+
+use super::args::DeletionsCommand;
+use super::{FAILED, fail, say};
+use crate::app::{Answer, COMMAND_RECORD, Command, CommandKind, RESULT_RECORD};
+use crate::brakes::{self, Brakes};
+use crate::config::Settings;
+use crate::core::brake::{BrakeSettings, Status};
+use crate::lease::{Lease, LeaseError, Watch, Watcher};
+use crate::ports::{CallError, Clock, Ports, Record, StateError, StateStore};
+use crate::reconcile::AwsTime;
+
+/// How long a leader may take to answer; it looks every two seconds.
+const RESUME_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The state table did not answer.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The lease could not be read or taken.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// Another command waits.
+    #[error("another command waits for the leader; try again in a few seconds")]
+    Busy,
+    /// The leader did not answer.
+    #[error("the leader {holder} did not answer within {patience:?}; look at its log")]
+    Silent {
+        /// Who leads.
+        holder: String,
+        /// How long it was waited for.
+        patience: Duration,
+    },
+    /// The leader could not do it.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<CallError> for CommandError {
+    fn from(error: CallError) -> Self {
+        Self::State(error.into())
+    }
+}
+
+/// Shows or resumes held deletions.
+pub async fn run<P: Ports>(
+    ports: &P,
+    settings: &Settings,
+    command: DeletionsCommand,
+    holder: String,
+) -> ExitCode {
+    let done = match command {
+        DeletionsCommand::Status => status(ports, settings).await,
+        DeletionsCommand::Resume => resume(ports, settings, holder).await,
+    };
+    match done {
+        Ok(text) => {
+            say(text);
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(FAILED, error),
+    }
+}
+
+fn brake_settings(settings: &Settings) -> BrakeSettings {
+    BrakeSettings {
+        max_count: settings.deletions.max_count,
+        max_percent: settings.deletions.max_percent.get(),
+        window: settings.deletions.window,
+    }
+}
+
+async fn status<P: Ports>(ports: &P, settings: &Settings) -> Result<String, CommandError> {
+    let records: Vec<_> = ports.state().get(brakes::RECORD).await?.into_iter().collect();
+    let now = AwsTime::of(ports.clock()).now;
+    Ok(text(&brakes::read(&records).status(now, brake_settings(settings))))
+}
+
+fn text(status: &Status) -> String {
+    let mut lines = Vec::new();
+    if status.holds.is_empty() {
+        lines.push("Deletions are not held.".to_owned());
+    } else {
+        for hold in &status.holds {
+            lines.push(format!("Deletions are held since {}: {}", hold.since, hold.cause.as_str()));
+        }
+        lines.push(format!("{} users would be deleted:", status.held));
+        lines.extend(status.names.iter().map(|name| format!("  {name}")));
+        if status.held > status.names.len() {
+            lines.push(format!("  … and {} more", status.held - status.names.len()));
+        }
+        lines.push("`iam-user-controller deletions resume` lets exactly these go.".to_owned());
+    }
+    let (count, percent) = (status.max_count, status.max_percent);
+    lines.push(format!("{} deletions count in this window, of {count} or {percent} %.", status.spent));
+    lines.join("\n")
+}
+
+async fn resume<P: Ports>(ports: &P, settings: &Settings, holder: String) -> Result<String, CommandError> {
+    let names = match ask_leader(ports, settings, CommandKind::Resume, holder, RESUME_PATIENCE).await? {
+        Asked::Leader(answer) => answer.resumed,
+        Asked::Nobody(lease) => {
+            let records: Vec<_> = ports.state().get(brakes::RECORD).await?.into_iter().collect();
+            let brakes = Brakes::load(ports.clone(), lease.guard(), brake_settings(settings), &records);
+            let names = brakes.resume(AwsTime::of(ports.clock()).now).await?;
+            lease.release().await?;
+            names.iter().map(ToString::to_string).collect()
+        }
+    };
+    if names.is_empty() {
+        return Ok("Resumed. Nothing was held.".to_owned());
+    }
+    Ok(format!("Resumed. {} users may be deleted now:\n  {}", names.len(), names.join("\n  ")))
+}
+
+/// Who carries a command out.
+pub(super) enum Asked<P: Ports> {
+    /// The leader did.
+    Leader(Answer),
+    /// There is no leader: whoever asks may, under this lease.
+    Nobody(Lease<P>),
+}
+
+/// Leaves a command to the leader and waits for its answer, or takes the lease when nobody leads.
+pub(super) async fn ask_leader<P: Ports>(
+    ports: &P,
+    settings: &Settings,
+    kind: CommandKind,
+    holder: String,
+    patience: Duration,
+) -> Result<Asked<P>, CommandError> {
+    let mut watcher = Watcher::new(ports.clone(), holder, settings.lease.ttl);
+    let id = format!("{:016x}", ports.clock().random());
+    let begun = ports.clock().monotonic();
+    let mut left = false;
+    loop {
+        let leader = match watcher.look().await? {
+            Watch::Taken(lease) => {
+                if left {
+                    ports.state().delete(COMMAND_RECORD, lease.guard().token()).await?;
+                }
+                return Ok(Asked::Nobody(lease));
+            }
+            Watch::Standby(leader) => leader,
+        };
+        if let Some(answer) = answer(ports, &id).await? {
+            return match answer.error {
+                Some(error) => Err(CommandError::Failed(error)),
+                None => Ok(Asked::Leader(answer)),
+            };
+        }
+        if !left {
+            leave(ports, &Command { id: id.clone(), kind }).await?;
+            left = true;
+        }
+        if ports.clock().monotonic().saturating_sub(begun) > patience {
+            return Err(CommandError::Silent { holder: leader.holder, patience });
+        }
+        time::sleep(watcher.pause()).await;
+    }
+}
+
+async fn answer<P: Ports>(ports: &P, id: &str) -> Result<Option<Answer>, CommandError> {
+    let record = ports.state().get(RESULT_RECORD).await?;
+    let answer = record.and_then(|record| serde_json::from_str::<Answer>(&record.body).ok());
+    Ok(answer.filter(|answer| answer.id == id))
+}
+
+async fn leave<P: Ports>(ports: &P, command: &Command) -> Result<(), CommandError> {
+    let body = serde_json::to_string(command).unwrap_or_default();
+    // Token 0: a command conditions nothing, and whoever leads may remove it.
+    let record = Record { id: COMMAND_RECORD.to_owned(), body, token: 0 };
+    match ports.state().swap(None, &record).await {
+        Err(StateError::Fenced) => Err(CommandError::Busy),
+        other => Ok(other?),
+    }
+}

@@ -1,0 +1,68 @@
+//! `sweep`: one full pass, by the leader when there is one, else by this process.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::args::SweepArgs;
+use super::deletions::{Asked, CommandError, ask_leader};
+use super::{FAILED, fail, say, say_json};
+use crate::app::{self, CommandKind};
+use crate::config::Settings;
+use crate::ports::Ports;
+use crate::sweep::SweepReport;
+
+/// A full account of 5,000 users takes a leader that is throttled by SSM half an hour.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+
+/// Makes one sweep, and prints its report.
+pub async fn run<P: Ports>(
+    ports: P,
+    settings: Settings,
+    args: &SweepArgs,
+    holder: String,
+    shutdown: CancellationToken,
+) -> ExitCode {
+    match sweep(ports, settings, holder, shutdown).await {
+        Ok(report) if args.json => {
+            say_json(&report);
+            ExitCode::SUCCESS
+        }
+        Ok(report) => {
+            say(format_args!(
+                "Swept {} rows and {} owned users in {:.1} s; {} were looked at, {} are orphans.",
+                report.rows,
+                report.owned_users,
+                Duration::from_millis(report.took_millis).as_secs_f64(),
+                report.looked_at,
+                report.orphans
+            ));
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(FAILED, error),
+    }
+}
+
+async fn sweep<P: Ports>(
+    ports: P,
+    settings: Settings,
+    holder: String,
+    shutdown: CancellationToken,
+) -> Result<SweepReport, String> {
+    let asked = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => return Err("stopped".to_owned()),
+        asked = ask_leader(&ports, &settings, CommandKind::Sweep, holder.clone(), PATIENCE) => asked,
+    };
+    match asked.map_err(|error: CommandError| error.to_string())? {
+        Asked::Leader(answer) => answer.report.ok_or_else(|| "the leader gave no report".to_owned()),
+        Asked::Nobody(lease) => {
+            lease.release().await.map_err(|error| error.to_string())?;
+            let metrics = prometheus::Registry::new();
+            app::sweep_once(ports, settings, metrics, holder, shutdown)
+                .await
+                .map_err(|error| error.to_string())
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What a step that AWS accepted has changed: the look that follows does not need to read it back,
+//! and must not, because IAM may not show it for seconds.
+
+use super::memory::{MINT_FRESH, Memory, Mint};
+use super::observed::{Observed, Stored, User};
+use super::step::Step;
+use super::tags;
+use super::time::Timestamp;
+use super::user::AccessKeyId;
+
+impl Observed {
+    /// Takes in a step that AWS accepted at `now`. The answers of `CreateUser` and `CreateKey` hold
+    /// more than the step; the caller takes them in.
+    pub fn after(&mut self, step: &Step, memory: &mut Memory, now: Timestamp) {
+        match step {
+            Step::CreateUser { .. } | Step::CreateKey => {}
+            Step::Adopt { tags } | Step::TagKeys { tags } => {
+                self.with_user(|user| user.tags.extend(tags.clone()));
+                // The mint that the tag spoke of is over.
+                if tags.contains_key(tags::MINTING) {
+                    memory.mint = Mint::Idle;
+                }
+            }
+            Step::RestoreBoundary { policy } => self.with_user(|user| user.boundary = Some(policy.clone())),
+            Step::OpenMint { at } => {
+                self.with_user(|user| {
+                    user.tags.insert(tags::MINTING.to_owned(), at.to_string());
+                });
+                memory.mint = Mint::Opened { at: *at, sent: false };
+            }
+            Step::Publish { document, .. } => {
+                self.stored = Stored::Document { document: document.clone(), modified: now };
+            }
+            Step::UntagKeys { tags } => {
+                self.with_user(|user| user.tags.retain(|key, _| !tags.contains(key)));
+            }
+            Step::DeactivateKey { key } => {
+                self.keys.iter_mut().filter(|seen| seen.id == *key).for_each(|seen| seen.active = false);
+            }
+            Step::DeleteKey { key } => self.key_deleted(key, memory, now),
+            Step::Remove { leftover } => {
+                if let Some(leftovers) = &mut self.leftovers {
+                    leftovers.retain(|other| other != leftover);
+                }
+            }
+            Step::DeleteUser { .. } => {
+                *self = Observed { stored: self.stored.clone(), ..Observed::nothing() };
+                *memory = Memory {
+                    revoke_before: memory.revoke_before,
+                    remove_parameter: memory.remove_parameter,
+                    ..Memory::default()
+                };
+            }
+            Step::DeleteParameter => self.stored = Stored::Missing,
+        }
+    }
+
+    fn key_deleted(&mut self, key: &AccessKeyId, memory: &mut Memory, now: Timestamp) {
+        self.keys.retain(|seen| seen.id != *key);
+        // Bounded by IAM's quota of two keys; a controller that runs for years must not collect them.
+        if memory.deleted.len() >= 8 {
+            memory.deleted.clear();
+        }
+        memory.deleted.insert(key.clone());
+        match &memory.mint {
+            Mint::InHand(hand) if hand.id == *key => {
+                let reason = hand.rejected.clone().unwrap_or_else(|| "the new key was given up".to_owned());
+                memory.mint = Mint::Opened { at: hand.opened, sent: false };
+                memory.mint_failed(reason, now);
+            }
+            // The key of an interrupted mint: CreateAccessKey is sent once a mint, so there is no other.
+            Mint::Idle | Mint::Opened { sent: true, .. } => {
+                let opened = self.user.as_ref().and_then(|user| tags::minting_since(&user.tags));
+                // Under a tag that is still fresh a second key could be asked for.
+                if let Some(at) = opened.filter(|opened| now.since(*opened) >= MINT_FRESH) {
+                    memory.mint = Mint::Opened { at, sent: false };
+                }
+            }
+            Mint::Opened { sent: false, .. } | Mint::InHand(_) => {}
+        }
+    }
+
+    /// Nothing at all: no user, no key, no parameter.
+    pub fn nothing() -> Self {
+        Self { user: None, keys: Vec::new(), stored: Stored::Missing, leftovers: None }
+    }
+
+    fn with_user(&mut self, change: impl FnOnce(&mut User)) {
+        if let Some(user) = &mut self.user {
+            change(user);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Whether every loop of the program still turns: what `/healthz` tells.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// A loop that has not turned for this long is stuck. No call lasts longer than a quarter of it.
+pub const STUCK_AFTER: Duration = Duration::from_secs(60);
+
+/// The last turn of every loop that runs now.
+#[derive(Clone, Debug, Default)]
+pub struct Heartbeats(Arc<Mutex<BTreeMap<&'static str, Duration>>>);
+
+impl Heartbeats {
+    /// A pulse for the loop of this name, until it is dropped. `now` is monotonic.
+    pub fn start(&self, name: &'static str, now: Duration) -> Heartbeat {
+        let heartbeat = Heartbeat { name, beats: self.clone() };
+        heartbeat.beat(now);
+        heartbeat
+    }
+
+    /// The loops that are stuck, and for how long.
+    pub fn stuck(&self, now: Duration) -> Vec<(&'static str, Duration)> {
+        let beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let silent = beats.iter().map(|(name, beat)| (*name, now.saturating_sub(*beat)));
+        silent.filter(|(_, silent)| *silent >= STUCK_AFTER).collect()
+    }
+}
+
+/// One loop's pulse; dropped when the loop ends.
+#[derive(Debug)]
+pub struct Heartbeat {
+    name: &'static str,
+    beats: Heartbeats,
+}
+
+impl Heartbeat {
+    /// The loop turns, at the monotonic time `now`.
+    pub fn beat(&self, now: Duration) {
+        self.beats.0.lock().unwrap_or_else(PoisonError::into_inner).insert(self.name, now);
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.beats.0.lock().unwrap_or_else(PoisonError::into_inner).remove(self.name);
+    }
+}

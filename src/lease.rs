@@ -1,0 +1,325 @@
+//! The leader lease: at most one replica changes things.
+//!
+//! A record of the state table says who leads. The holder renews it; everybody else watches it and
+//! takes it over when it was given back, or has not changed for its whole time to live *by the
+//! watcher's own monotonic clock*: the clocks of two machines are never compared. Every taking-over
+//! raises the fencing token, which conditions every write to the state table.
+//!
+//! IAM and SSM know no tokens. What the lease guarantees for them: a holder starts no call unless a
+//! third of the lease is left, and gives up waiting for its answer when the lease ends. So at most
+//! the calls that were under way at that moment, one a user, can still take effect under a new
+//! leader; each [`Step`](crate::core::step::Step) says why that is harmless.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time;
+
+use crate::core::time::Timestamp;
+use crate::ports::{CallError, Clock, Ports, Record, StateError, StateStore};
+
+/// The lease's record in the state table.
+pub const RECORD: &str = "lease";
+
+/// How often a standby looks, so that it takes over within a second of a clean stop.
+const WATCH: Duration = Duration::from_millis(500);
+
+/// How often giving the lease back is tried again. When it fails, the lease runs out by itself.
+const RELEASE_AGAIN: u32 = 2;
+
+/// The record's body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Body {
+    holder: String,
+    /// Counts renewals: what a watcher sees change.
+    beat: u64,
+    ttl_millis: u64,
+    /// Given back, and free to take at once.
+    released: bool,
+}
+
+/// Who leads, as a standby sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leader {
+    /// Its identity.
+    pub holder: String,
+    /// Its fencing token.
+    pub token: u64,
+}
+
+/// Watches the lease and takes it when it is free.
+pub struct Watcher<P> {
+    ports: P,
+    holder: String,
+    ttl: Duration,
+    seen: Option<(Record, Duration)>,
+    /// What the last try to take it has written, if that has arrived.
+    tried: Option<(Record, Body, Validity)>,
+}
+
+/// What one look at the lease brought.
+pub enum Watch<P> {
+    /// Somebody else holds it.
+    Standby(Leader),
+    /// It is ours.
+    Taken(Lease<P>),
+}
+
+/// Why the lease could not be looked at or renewed.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// Another replica holds it now.
+    #[error("another replica has taken the lease")]
+    Lost,
+    /// The state table did not answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+impl<P: Ports> Watcher<P> {
+    /// A watcher that would hold the lease as `holder`.
+    pub fn new(ports: P, holder: String, ttl: Duration) -> Self {
+        Self { ports, holder, ttl, seen: None, tried: None }
+    }
+
+    /// How long to wait between two looks.
+    pub fn pause(&self) -> Duration {
+        WATCH.min(self.ttl / 4)
+    }
+
+    /// Looks once, and takes the lease when it is free.
+    ///
+    /// # Errors
+    /// When the state table did not answer.
+    pub async fn look(&mut self) -> Result<Watch<P>, LeaseError> {
+        let found = self.ports.state().get(RECORD).await?;
+        let now = self.ports.clock().monotonic();
+        let body = found.as_ref().and_then(|record| serde_json::from_str::<Body>(&record.body).ok());
+        // The answer was lost, not the write. Whether the holder before has given the lease back is
+        // not known any more, so it has not.
+        if let Some((record, body, until)) = self.tried.take()
+            && found.as_ref() == Some(&record)
+        {
+            return Ok(self.taken(record, body, until, false));
+        }
+        if let (Some(record), Some(body)) = (&found, &body) {
+            let unchanged_since = match &self.seen {
+                Some((seen, since)) if seen == record => *since,
+                _ => {
+                    self.seen = Some((record.clone(), now));
+                    now
+                }
+            };
+            let ttl = self.ttl.max(Duration::from_millis(body.ttl_millis));
+            if !body.released && now.saturating_sub(unchanged_since) < ttl {
+                return Ok(Watch::Standby(Leader { holder: body.holder.clone(), token: record.token }));
+            }
+        }
+        let clean = body.as_ref().is_none_or(|body| body.released);
+        self.take(found.as_ref(), clean).await
+    }
+
+    fn taken(&mut self, record: Record, body: Body, until: Validity, clean: bool) -> Watch<P> {
+        self.seen = None;
+        let shared = Shared { until: Mutex::new(Some(until)), token: record.token, ttl: self.ttl };
+        let guard = Guard { ports: self.ports.clone(), shared: Arc::new(shared) };
+        Watch::Taken(Lease { guard, record, body, clean })
+    }
+
+    async fn take(&mut self, found: Option<&Record>, clean: bool) -> Result<Watch<P>, LeaseError> {
+        let token = found.map_or(0, |record| record.token) + 1;
+        let body = Body {
+            holder: self.holder.clone(),
+            beat: 0,
+            ttl_millis: u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX),
+            released: false,
+        };
+        let record = encode(&body, token);
+        let clock = self.ports.clock();
+        let until = Validity::from_now(clock.monotonic(), clock.now(), self.ttl);
+        match self.ports.state().swap(found, &record).await {
+            Ok(()) => Ok(self.taken(record, body, until, clean)),
+            // Another watcher was faster: it is seen at the next look.
+            Err(StateError::Fenced) => {
+                Ok(Watch::Standby(Leader { holder: "another replica".to_owned(), token }))
+            }
+            Err(StateError::Call(error)) => {
+                self.tried = Some((record, body, until));
+                Err(error.into())
+            }
+        }
+    }
+}
+
+fn encode(body: &Body, token: u64) -> Record {
+    // Strings and numbers always serialize.
+    Record { id: RECORD.to_owned(), body: serde_json::to_string(body).unwrap_or_default(), token }
+}
+
+/// Until when a lease lasts, by both clocks: the monotonic one stands still while the machine is
+/// suspended, the wall clock can be set.
+#[derive(Clone, Copy, Debug)]
+struct Validity {
+    monotonic: Duration,
+    wall: Timestamp,
+}
+
+impl Validity {
+    fn from_now(monotonic: Duration, wall: Timestamp, ttl: Duration) -> Self {
+        Self { monotonic: monotonic + ttl, wall: wall + ttl }
+    }
+
+    fn left(self, monotonic: Duration, wall: Timestamp) -> Duration {
+        self.monotonic.saturating_sub(monotonic).min(self.wall.since(wall))
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    until: Mutex<Option<Validity>>,
+    token: u64,
+    ttl: Duration,
+}
+
+/// The right to change things, as long as the lease lasts. Clones share it.
+#[derive(Clone)]
+pub struct Guard<P> {
+    ports: P,
+    shared: Arc<Shared>,
+}
+
+impl<P: Ports> Guard<P> {
+    /// The fencing token, for every write to the state table.
+    pub fn token(&self) -> u64 {
+        self.shared.token
+    }
+
+    /// How long a call that starts now may take; `None` when none may start any more.
+    pub fn call_limit(&self) -> Option<Duration> {
+        let left = self.left();
+        (left >= self.shared.ttl / 3).then_some(left)
+    }
+
+    /// What is left of the lease.
+    pub fn left(&self) -> Duration {
+        let clock = self.ports.clock();
+        let until = self.shared.until.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        until.map_or(Duration::ZERO, |until| until.left(clock.monotonic(), clock.now()))
+    }
+
+    fn set(&self, until: Option<Validity>) {
+        *self.shared.until.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = until;
+    }
+}
+
+/// The lease, held by this replica. [`keep`](Lease::keep) has to run all the while.
+pub struct Lease<P> {
+    guard: Guard<P>,
+    record: Record,
+    body: Body,
+    /// Whether the holder before gave it back, so that none of its calls can be under way.
+    pub clean: bool,
+}
+
+impl<P: Ports> Lease<P> {
+    /// The right that goes with it.
+    pub fn guard(&self) -> Guard<P> {
+        self.guard.clone()
+    }
+
+    /// Renews the lease until it is lost; calls `beat` after each renewal.
+    ///
+    /// A renewal that fails is tried again until nothing is left of the lease.
+    pub async fn keep(&mut self, beat: impl Fn()) -> LeaseError {
+        let ttl = self.guard.shared.ttl;
+        loop {
+            time::sleep(ttl / 3).await;
+            loop {
+                match self.renew(false).await {
+                    Ok(()) => break,
+                    Err(LeaseError::Lost) => {
+                        self.guard.set(None);
+                        return LeaseError::Lost;
+                    }
+                    Err(LeaseError::Call(error)) if self.guard.left().is_zero() => {
+                        self.guard.set(None);
+                        return LeaseError::Call(error);
+                    }
+                    Err(LeaseError::Call(error)) => {
+                        tracing::warn!(%error, "the lease could not be renewed; trying again");
+                        time::sleep(ttl / 20).await;
+                    }
+                }
+            }
+            beat();
+        }
+    }
+
+    /// Gives the lease back, so that a standby takes it at once.
+    ///
+    /// # Errors
+    /// When it was lost already, or the state table did not answer; then it ends by itself.
+    pub async fn release(mut self) -> Result<(), LeaseError> {
+        self.guard.set(None);
+        let mut result = self.renew(true).await;
+        // A renewal that was under way may still arrive; what it wrote is then what is to be replaced.
+        for _ in 0..RELEASE_AGAIN {
+            let Err(LeaseError::Call(_)) = result else { break };
+            result = self.renew(true).await;
+        }
+        result
+    }
+
+    async fn renew(&mut self, released: bool) -> Result<(), LeaseError> {
+        let clock = self.guard.ports.clock();
+        let until = Validity::from_now(clock.monotonic(), clock.now(), self.guard.shared.ttl);
+        let body = Body { beat: self.body.beat + 1, released, ..self.body.clone() };
+        let record = encode(&body, self.record.token);
+        let written = self.guard.ports.state().swap(Some(&self.record), &record).await;
+        match written {
+            Ok(()) => self.renewed(record, body, until),
+            Err(StateError::Fenced) => self.find_out(record, body, until).await?,
+            Err(StateError::Call(error)) => {
+                // The write may have arrived. If it did, the next one has to expect what it wrote.
+                if self.guard.ports.state().get(RECORD).await?.as_ref() == Some(&record) {
+                    self.renewed(record, body, until);
+                } else {
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A write without an answer may arrive late, after a look that did not see it yet.
+    async fn find_out(&mut self, record: Record, body: Body, until: Validity) -> Result<(), LeaseError> {
+        let found = self.guard.ports.state().get(RECORD).await?;
+        match found {
+            Some(found) if found == record => {
+                self.renewed(record, body, until);
+                Ok(())
+            }
+            Some(found) if found.token == self.record.token => match serde_json::from_str(&found.body) {
+                Ok(found_body) => {
+                    (self.record, self.body) = (found, found_body);
+                    Err(CallError {
+                        fault: crate::ports::Fault::Conflict,
+                        call: "lease",
+                        detail: "an earlier renewal arrived late".to_owned(),
+                    }
+                    .into())
+                }
+                Err(_) => Err(LeaseError::Lost),
+            },
+            Some(_) | None => Err(LeaseError::Lost),
+        }
+    }
+
+    fn renewed(&mut self, record: Record, body: Body, until: Validity) {
+        let released = body.released;
+        (self.record, self.body) = (record, body);
+        self.guard.set((!released).then_some(until));
+    }
+}

@@ -1,0 +1,295 @@
+//! Looks at everybody and changes nothing: what `plan` prints, and what `dry_run` does.
+
+use std::collections::BTreeSet;
+
+use futures_util::{StreamExt, stream};
+use serde::Serialize;
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::Common;
+use crate::config::Settings;
+use crate::core::census::{Census, Orphan, OrphanRules};
+use crate::core::memory::Memory;
+use crate::core::observed::Glance;
+use crate::core::plan::{Desired, Next, Plan, State, View, plan};
+use crate::core::policy::OrphanAction;
+use crate::core::time::Timestamp;
+use crate::core::user::{UserId, UserName};
+use crate::pace::{Lane, Pace};
+use crate::ports::{Alarm, CallError, Clock, Directory, Ports, UsersTable};
+use crate::reconcile::{AwsTime, observe};
+use crate::registry::Report;
+use crate::status::Role;
+use crate::sweep::SweepReport;
+
+/// What would be done about one name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Planned {
+    /// The name, valid or not.
+    pub name: String,
+    /// The next change, in snake case; `none` when there is none to make.
+    pub action: &'static str,
+    /// The key that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The rule that says so.
+    pub rule: &'static str,
+    /// Why.
+    pub why: String,
+    /// The state that it is in now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+}
+
+impl Planned {
+    /// Whether something would be changed.
+    pub fn changes(&self) -> bool {
+        self.action != "none"
+    }
+
+    fn of(name: &UserName, plan: &Plan) -> Self {
+        let (action, key, state) = match &plan.next {
+            Next::Do(step) => (step.action(), step.key().map(ToString::to_string), Some(State::Pending)),
+            Next::AskToDelete(..) | Next::ListLeftovers => ("delete_user", None, Some(State::Deleting)),
+            Next::Prove => ("none", None, Some(State::Pending)),
+            Next::WaitUntil(_, state) => ("none", None, Some(*state)),
+            Next::Rest { state, .. } => ("none", None, *state),
+        };
+        Self { name: name.to_string(), action, key, rule: plan.rule, why: plan.why.clone(), state }
+    }
+}
+
+/// What a survey needs.
+pub struct Surveyor<'a, P> {
+    /// The outside world.
+    pub ports: &'a P,
+    /// What the operator wants.
+    pub settings: &'a Settings,
+    /// The user that the program runs as.
+    pub own_user: Option<UserId>,
+}
+
+/// A survey of everybody.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Survey {
+    /// Rows in the table.
+    pub rows: usize,
+    /// Owned users in IAM.
+    pub owned_users: usize,
+    /// Users without a row that a sweep may delete.
+    pub orphans: usize,
+    /// Everybody that is in the table, or is an orphan; by name.
+    pub users: Vec<Planned>,
+}
+
+impl<P: Ports> Surveyor<'_, P> {
+    /// Looks at everybody.
+    ///
+    /// # Errors
+    /// When a call fails: half a survey could mislead.
+    pub async fn everybody(&self) -> Result<Survey, CallError> {
+        let pace = Pace::default();
+        let users = self.list_users(&pace).await?;
+        let rows = self.scan().await?;
+        let policy = self.settings.policy();
+        let rules = OrphanRules {
+            scope: self.settings.orphans.scope,
+            min_age: self.settings.orphans.min_age,
+            protected: &|name| self.settings.orphans.protect.matches(name),
+            own_user: self.own_user.as_ref(),
+        };
+        let now = AwsTime::of(self.ports.clock()).now;
+        let census = Census::take(users, rows, &policy, &rules, now);
+        let mut planned: Vec<Planned> = (census.invalid.iter())
+            .map(|(name, reason)| Planned {
+                name: name.clone(),
+                action: "none",
+                key: None,
+                rule: "invalid",
+                why: reason.clone(),
+                state: Some(State::Invalid),
+            })
+            .collect();
+        let names = census.rows.iter().map(|name| self.one(name, &pace, &census.rows));
+        let mut looks = stream::iter(names).buffer_unordered(self.settings.executor.concurrency.get());
+        while let Some(look) = looks.next().await {
+            planned.push(look?);
+        }
+        planned.extend(census.orphans.iter().map(|orphan| self.orphan(orphan)));
+        planned.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Survey {
+            rows: census.rows.len() + census.invalid.len(),
+            owned_users: census.owned,
+            orphans: census.orphans.len(),
+            users: planned,
+        })
+    }
+
+    /// Looks at one name.
+    ///
+    /// # Errors
+    /// When a call fails.
+    pub async fn only(&self, name: &UserName) -> Result<Planned, CallError> {
+        let mut rows = BTreeSet::new();
+        if self.ports.users_table().contains(name.as_str()).await? {
+            rows.insert(name.clone());
+        }
+        self.one(name, &Pace::default(), &rows).await
+    }
+
+    async fn one(
+        &self,
+        name: &UserName,
+        pace: &Pace,
+        rows: &BTreeSet<UserName>,
+    ) -> Result<Planned, CallError> {
+        let policy = self.settings.policy();
+        let template = &self.settings.parameters.template;
+        let observed = observe(self.ports, pace, template, name).await?;
+        let mut twins = rows.iter().filter(|row| row.folded() == name.folded());
+        let desired = match twins.next() {
+            None => Desired::Absent,
+            Some(first) if first != name && observed.user.as_ref().is_none_or(|user| user.name != *name) => {
+                Desired::Shadowed { by: first.clone() }
+            }
+            Some(_) => Desired::Present,
+        };
+        let time = AwsTime::of(self.ports.clock());
+        let view = View {
+            name,
+            desired: &desired,
+            observed: &observed,
+            memory: &Memory::default(),
+            policy: &policy,
+            now: time.now,
+            clock_trusted: time.trusted,
+            reads_settled: true,
+            sweep: 0,
+            own_user: self.own_user.as_ref(),
+        };
+        Ok(Planned::of(name, &plan(&view)))
+    }
+
+    fn orphan(&self, orphan: &Orphan) -> Planned {
+        let (action, why) = match self.settings.orphans.action {
+            OrphanAction::Delete if !orphan.old_enough => (
+                "none",
+                format!(
+                    "it has no row; nothing is done before it is {} old (orphans.min_age)",
+                    humantime::format_duration(self.settings.orphans.min_age)
+                ),
+            ),
+            OrphanAction::Delete => (
+                "delete_user",
+                format!(
+                    "it has no row; it is deleted when {} sweeps running have seen that, and the brake allows it",
+                    self.settings.orphans.sweeps
+                ),
+            ),
+            OrphanAction::Report => ("none", "it has no row; orphans.action is \"report\"".to_owned()),
+        };
+        let state = Some(State::Deleting);
+        Planned { name: orphan.name.to_string(), action, key: None, rule: "orphan", why, state }
+    }
+
+    async fn list_users(&self, pace: &Pace) -> Result<Vec<Glance>, CallError> {
+        let mut users = Vec::new();
+        let mut token: Option<String> = None;
+        loop {
+            let page =
+                pace.read(self.ports, Lane::Iam, self.ports.directory().glance(token.as_deref())).await?;
+            users.extend(page.items);
+            if page.next.is_none() || page.next == token {
+                return Ok(users);
+            }
+            token = page.next;
+        }
+    }
+
+    async fn scan(&self) -> Result<Vec<String>, CallError> {
+        let mut rows = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.ports.users_table().scan(after.as_deref()).await?;
+            rows.extend(page.names);
+            if page.next.is_none() || page.next == after {
+                return Ok(rows);
+            }
+            after = page.next;
+        }
+    }
+}
+
+/// `dry_run`: surveys at the start and by the schedule, and logs what would be done.
+pub(crate) async fn observe_forever<P: Ports>(common: &Common<P>, shutdown: &CancellationToken) {
+    common.status.progress().role = Role::Observer;
+    let beat = common.status.beats.start("survey", common.ports.clock().monotonic());
+    let surveyor =
+        Surveyor { ports: &common.ports, settings: &common.settings, own_user: common.own_user.clone() };
+    while !shutdown.is_cancelled() {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return,
+            () = observe_once(common, &surveyor) => {}
+        }
+        let alarm = common.ports.alarm().next();
+        tokio::pin!(alarm);
+        loop {
+            beat.beat(common.ports.clock().monotonic());
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                () = &mut alarm => break,
+                () = time::sleep(std::time::Duration::from_secs(10)) => {}
+            }
+        }
+    }
+}
+
+/// A survey is what `dry_run` has for a sweep, also for `/status` and the metrics.
+async fn observe_once<P: Ports>(common: &Common<P>, surveyor: &Surveyor<'_, P>) {
+    let begun = common.ports.clock().monotonic();
+    let started = AwsTime::of(common.ports.clock()).now;
+    match surveyor.everybody().await {
+        Ok(survey) => {
+            show(common, &survey, started);
+            let took = common.ports.clock().monotonic().saturating_sub(begun);
+            let mut progress = common.status.progress();
+            (progress.swept, progress.sweep_failure) = (true, None);
+            progress.last_sweep = Some(SweepReport {
+                started,
+                took_millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                rows: survey.rows,
+                owned_users: survey.owned_users,
+                looked_at: survey.users.len() - survey.orphans,
+                orphans: survey.orphans,
+                orphans_due: 0,
+            });
+        }
+        Err(error) => {
+            tracing::error!(%error, "a survey failed");
+            common.status.progress().sweep_failure = Some(error.to_string());
+        }
+    }
+}
+
+fn show<P: Ports>(common: &Common<P>, survey: &Survey, now: Timestamp) {
+    common.status.users.clear();
+    for planned in &survey.users {
+        if planned.changes() {
+            tracing::info!(
+                user = planned.name,
+                action = planned.action,
+                key = planned.key,
+                why = planned.why,
+                rule = planned.rule,
+                "would change"
+            );
+        }
+        if let Some(state) = planned.state {
+            common.status.users.set(&planned.name, Report::without_user(state, planned.why.clone(), now));
+        }
+    }
+    tracing::info!(rows = survey.rows, owned_users = survey.owned_users, "surveyed; dry_run changes nothing");
+}

@@ -1,0 +1,185 @@
+"""The commands of the program, their exit codes, and how it stops."""
+
+import json
+import time
+
+from waiting import eventually
+
+
+def test_all_configuration_faults_are_told_at_once(world):
+    daemon = world.daemon()
+    code, out, err = daemon.run(
+        "run",
+        IUC_TABLE__NAME="",
+        IUC_KEYS__ROTATE_AFTER="banana",
+        IUC_SWEEP__SCHEDULE="never",
+        IUC_ORPHANS__SCOPE="everything",
+        IUC_EXECUTOR__CONCURRENCY="0",
+        IUC_NOT__THERE="1",
+        IUC_KEYS__COLOUR="red",
+    )
+    assert code == 2, (code, out, err)
+    said = (out + err).lower()
+    for key in (
+        "table.name",
+        "keys.rotate_after",
+        "sweep.schedule",
+        "orphans.scope",
+        "executor.concurrency",
+    ):
+        assert key in said, f"{key} is not named in:\n{out}{err}"
+    for value in ("banana", "never", "everything", "IUC_KEYS__ROTATE_AFTER".lower()):
+        assert value in said, f"{value} is not named in:\n{out}{err}"
+    # What is no setting has no key: the variable is named as it was written.
+    for variable in ("iuc_not__there", "iuc_keys__colour"):
+        assert variable in said, f"{variable} is not named in:\n{out}{err}"
+
+
+def test_impossible_combinations_are_refused(world):
+    daemon = world.daemon()
+    for settings, key in [
+        ({"IUC_KEYS__ROTATE_AFTER": "30d", "IUC_KEYS__DELETE_AFTER": "15d"}, "keys.delete_after"),
+        ({"IUC_KEYS__MIN_OVERLAP": "20d", "IUC_KEYS__ROTATE_AFTER": "15d", "IUC_KEYS__DELETE_AFTER": "30d"}, "keys.min_overlap"),
+        ({"IUC_ORPHANS__SCOPE": "account"}, "orphans.protect"),
+        ({"IUC_PARAMETERS__NAME": "/iam_users/keys"}, "parameters.name"),
+        ({"IUC_HTTP__LISTEN": "everywhere"}, "http.listen"),
+    ]:
+        code, out, err = daemon.run("run", **settings)
+        assert code == 2 and key in out + err, (settings, code, out, err)
+
+
+def test_a_wrong_command_line_is_exit_code_2(world):
+    daemon = world.daemon()
+    assert daemon.run("walk")[0] == 2
+    assert daemon.run("plan", "--colour")[0] == 2
+    code, out, _ = daemon.run("--version")
+    assert code == 0 and "iam-user-controller" in out
+    code, out, _ = daemon.run("--help")
+    assert code == 0
+    for command in ("run", "plan", "sweep", "check", "deletions", "health"):
+        assert command in out
+
+
+def test_the_configuration_file_is_read_and_the_environment_wins(world, tmp_path):
+    file = tmp_path / "controller.toml"
+    file.write_text(f'[table]\nname = "{world.table}"\n\n[keys]\nrotate_after = "apple"\ndelete_after = "pear"\n')
+    daemon = world.daemon()
+    del daemon.environment["IUC_TABLE__NAME"]
+    for way in (["--config", str(file)], []):
+        code, out, err = daemon.run("plan", *way, IUC_KEYS__ROTATE_AFTER="15d", IUC_CONFIG=str(file))
+        assert code == 2
+        assert "pear" in out + err and "controller.toml" in out + err, (out, err)
+        assert "apple" not in out + err
+    assert daemon.run("plan", "--config", "/nowhere.toml")[0] == 2
+
+
+def test_plan_tells_what_a_sweep_then_does(world):
+    account, new, known = world.account, world.name("new"), world.name("known")
+    key, _ = account.function_made_user(known, world.boundary)
+    world.put(known)
+    world.put(new)
+    daemon = world.daemon()
+
+    code, out, err = daemon.run("plan")
+    assert code == 0, err
+    assert new in out and known in out
+    assert daemon.run("plan", "--detailed-exitcode")[0] == 2
+    code, out, err = daemon.run("plan", "--json", "--detailed-exitcode")
+    assert code == 2
+    assert new in str(json.loads(out)), out
+    code, out, _ = daemon.run("plan", "--user", new)
+    assert code == 0 and new in out and known not in out
+    assert account.user(new) is None and "managed-by" not in account.tags(known), "plan changed something"
+
+    code, out, err = daemon.run("sweep", within=90)
+    assert code == 0, err
+    assert world.settled(new) and world.settled(known)
+    assert account.current(known)[0] == key
+
+    code, out, err = daemon.run("plan", "--detailed-exitcode")
+    assert code == 0, (out, err)
+    code, out, _ = daemon.run("plan", "--json", "--detailed-exitcode")
+    assert code == 0
+    json.loads(out)
+    code, out, _ = daemon.run("sweep", "--json", within=90)
+    assert code == 0
+    json.loads(out)
+
+
+def test_plan_and_sweep_fail_with_1_when_aws_does_not_answer(world):
+    daemon = world.daemon()
+    nowhere = {"AWS_ENDPOINT_URL_IAM": "http://127.0.0.1:1"}
+    assert daemon.run("plan", "--detailed-exitcode", within=120, **nowhere)[0] == 1
+    assert daemon.run("sweep", within=120, **nowhere)[0] == 1
+
+
+def test_dry_run_changes_nothing(world):
+    user = world.name()
+    world.put(user)
+    proxy = world.proxy()
+    daemon = world.daemon(proxy, DRY_RUN="true").start()
+    eventually(lambda: daemon.state(user), 15, "/users shows the user")
+    assert daemon.user(user)["reason"], "it says what would be done"
+    daemon.wait_sweeps(2)
+    # Not even the state table: no lease, no checkpoint.
+    written = proxy.since(matches=lambda call: call.mutates and call.action != "GetCallerIdentity")
+    assert not written, list(map(str, written))
+    assert world.account.user(user) is None
+    assert daemon.status()["role"] == "observer"
+    assert "would change" in daemon.text() and user in daemon.text()
+    assert daemon.stop() == 0
+
+
+def test_check_says_what_is_wrong(world):
+    daemon = world.daemon()
+    code, out, err = daemon.run("check")
+    assert code == 0, (out, err)
+    code, out, err = daemon.run("check", IUC_TABLE__NAME="there-is-none")
+    assert code == 1 and "there-is-none" in out + err
+
+
+def test_health_asks_the_running_service(world):
+    daemon = world.daemon()
+    assert daemon.run("health")[0] == 1
+    daemon.start()
+    assert daemon.run("health")[0] == 0
+    assert daemon.get("/healthz")[0] == 200
+    assert daemon.get("/nothing-here")[0] == 404
+    daemon.stop()
+    assert daemon.run("health")[0] == 1
+
+
+def test_sigterm_finishes_the_user_in_hand(world):
+    account, user = world.account, world.name()
+    proxy = world.proxy()
+    # The call is given up when the lease ends, so that has to be later.
+    daemon = world.daemon(proxy, LEASE__TTL="15s").start()
+    slow = proxy.delay(1, 3, matches=lambda call: call.action == "PutParameter")
+    world.put(user)
+    eventually(lambda: account.keys(user), 10, "a key is minted")
+    begin = time.monotonic()
+    assert daemon.stop() == 0
+    assert time.monotonic() - begin < 20
+    assert slow.fired.is_set()
+    assert world.settled(user), "the user in hand was left half-done"
+    assert daemon.get("/healthz")[0] == 0
+
+    # The lease was given back: another instance leads at once, and the record is not handled twice.
+    mark = proxy.mark()
+    begin = time.monotonic()
+    daemon.start()
+    assert time.monotonic() - begin < 10
+    daemon.wait_sweeps(2)
+    assert not proxy.since(mark), list(map(str, proxy.since(mark)))
+    assert daemon.stop() == 0
+
+
+def test_users_are_named_only_on_loopback_unless_told_otherwise(world):
+    daemon = world.daemon(HTTP__EXPOSE_USERS="false").start()
+    assert daemon.get("/users")[0] == 404
+    assert daemon.get("/users/x")[0] == 404
+    assert daemon.get("/status")[0] == 200
+    metrics = daemon.get("/metrics")[1]
+    names = {line.split("{")[0].split(" ")[0] for line in metrics.splitlines() if line and not line.startswith("#")}
+    wrong = {name for name in names if not name.startswith("iam_user_controller_")}
+    assert names and not wrong, wrong

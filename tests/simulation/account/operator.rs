@@ -1,0 +1,245 @@
+//! What people do to the account by hand, and what the function before us left in it.
+
+use std::time::Duration;
+
+use iam_user_controller::core::document::{KeyDocument, StoredKey};
+use iam_user_controller::core::observed::{Leftover, Tags};
+use iam_user_controller::core::secret::Secret;
+use iam_user_controller::core::user::{AccessKeyId, UserId, UserName};
+use iam_user_controller::ports::ChangeKind;
+
+use super::{History, Maker, SimUser, World};
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The tag that the function, and the controller after it, put on a key.
+const CURRENT: &str = "current";
+const PENDING: &str = "pending_deletion";
+
+impl World {
+    // The users table.
+
+    /// Writes a row, of any spelling. A row that is there already makes no record.
+    pub(crate) fn put_row(&mut self, name: &str) {
+        self.know_parameter(name);
+        let now = self.now;
+        if self.table.insert(name, now) {
+            self.record_change(name, ChangeKind::Written);
+        }
+    }
+
+    /// Changes a row's other attributes.
+    pub(crate) fn modify_row(&mut self, name: &str) {
+        if self.table.contains(name) {
+            self.record_change(name, ChangeKind::Written);
+        }
+    }
+
+    pub(crate) fn remove_row(&mut self, name: &str) {
+        if self.table.contains(name) {
+            let recorded = self.record_change(name, ChangeKind::Removed);
+            let now = self.now;
+            self.table.remove(name, now, recorded);
+        }
+    }
+
+    /// Drops the table and makes it anew, empty or (a restore) with its rows; its stream is another.
+    pub(crate) fn recreate_table(&mut self, keep_rows: bool) {
+        let now = self.now;
+        self.disable_stream();
+        self.table.recreate(now, keep_rows);
+        self.enable_stream();
+    }
+
+    fn know_parameter(&mut self, name: &str) {
+        if let Ok(name) = UserName::parse(name) {
+            let parameter = self.rules.template.name_for(&name).as_str().to_owned();
+            self.ssm.owners.insert(parameter, name.folded().as_str().to_owned());
+        }
+    }
+
+    /// The name of the parameter in which a user's keys are, or would be.
+    pub(crate) fn parameter_of(&self, name: &UserName) -> String {
+        self.rules.template.name_for(name).as_str().to_owned()
+    }
+
+    // IAM.
+
+    fn meddle(&mut self, folded: &str, act: impl FnOnce(&mut SimUser, u64, u64)) {
+        let (now, bound) = (self.now, self.conduct.stale_bound_ms);
+        if let Some(user) = self.iam.live_mut(folded) {
+            user.meddled_ms = Some(now);
+            user.armed = false;
+            act(user, now, bound);
+        }
+    }
+
+    /// A user that somebody made by hand.
+    pub(crate) fn make_user(&mut self, name: &UserName, boundary: Option<&str>, tags: Tags) -> UserId {
+        self.know_parameter(name.as_str());
+        self.new_user(name, boundary.map(str::to_owned), tags)
+    }
+
+    /// Deletes a user with all that it has, by hand.
+    pub(crate) fn delete_user_by_hand(&mut self, folded: &str) {
+        self.end_user(folded);
+    }
+
+    /// Adds a key by hand, where there is room for one.
+    pub(crate) fn add_foreign_key(&mut self, folded: &str) -> Option<AccessKeyId> {
+        if self.iam.live(folded)?.live_keys().count() >= 2 {
+            return None;
+        }
+        self.meddle(folded, |_, _, _| {});
+        self.new_key(folded, Maker::Operator).map(|key| key.id)
+    }
+
+    /// Deletes the user's key number `which`, oldest first.
+    pub(crate) fn delete_key_by_hand(&mut self, folded: &str, which: usize) {
+        self.meddle(folded, |user, now, _| {
+            if let Some(key) = user.keys.iter_mut().filter(|key| key.exists()).nth(which) {
+                key.deleted_ms = Some(now);
+            }
+        });
+    }
+
+    pub(crate) fn deactivate_key_by_hand(&mut self, folded: &str, which: usize) {
+        self.meddle(folded, |user, now, bound| {
+            if let Some(key) = user.keys.iter_mut().filter(|key| key.exists()).nth(which) {
+                key.active.set(now, bound, false);
+            }
+        });
+    }
+
+    /// Removes the user's tags whose key satisfies `which`.
+    pub(crate) fn strip_tags(&mut self, folded: &str, which: impl Fn(&str) -> bool) {
+        self.meddle(folded, |user, now, bound| {
+            let mut tags = user.tags.get().clone();
+            tags.retain(|key, _| !which(key));
+            user.tags.set(now, bound, tags);
+        });
+    }
+
+    pub(crate) fn set_tag(&mut self, folded: &str, key: &str, value: &str) {
+        self.meddle(folded, |user, now, bound| {
+            let mut tags = user.tags.get().clone();
+            tags.insert(key.to_owned(), value.to_owned());
+            user.tags.set(now, bound, tags);
+        });
+    }
+
+    /// Drops the boundary, or sets another.
+    pub(crate) fn alter_boundary(&mut self, folded: &str, boundary: Option<&str>) {
+        self.meddle(folded, |user, now, bound| user.boundary.set(now, bound, boundary.map(str::to_owned)));
+    }
+
+    /// Gives a user something that stands in the way of its deletion.
+    pub(crate) fn add_leftover(&mut self, folded: &str, leftover: Leftover) {
+        self.meddle(folded, |user, now, bound| {
+            let mut leftovers = user.leftovers.get().clone();
+            if !leftovers.contains(&leftover) {
+                leftovers.push(leftover);
+                user.leftovers.set(now, bound, leftovers);
+            }
+        });
+    }
+
+    // The vault.
+
+    fn vault_meddled(&mut self, parameter: &str) {
+        let owner = self.parameter_owner(parameter);
+        self.meddle(&owner, |_, _, _| {});
+    }
+
+    pub(crate) fn delete_parameter_by_hand(&mut self, name: &UserName) {
+        let parameter = self.parameter_of(name);
+        self.vault_meddled(&parameter);
+        self.erase_parameter(&parameter);
+    }
+
+    /// Writes something else over a parameter, as a SecureString or (where none is) a String.
+    pub(crate) fn overwrite_parameter(&mut self, name: &UserName, text: &str, secure: bool) {
+        let parameter = self.parameter_of(name);
+        self.vault_meddled(&parameter);
+        // What SSM refuses changes nothing; an operator may try.
+        let _refused = self.write_parameter(&parameter, text, secure);
+    }
+
+    // The function before us.
+
+    /// A user as the function made it: no ownership tags, `<key id>` tags, the document.
+    ///
+    /// `current` and `pending` are the ages of its keys. `stored` false: it was cut off before it
+    /// stored the document.
+    pub(crate) fn make_legacy_user(
+        &mut self,
+        name: &UserName,
+        current: Duration,
+        pending: Option<Duration>,
+        boundary: Option<&str>,
+        stored: bool,
+    ) {
+        let folded = name.folded();
+        let folded = folded.as_str();
+        self.make_user(name, boundary, Tags::new());
+        let mut document = KeyDocument::default();
+        let ages = [pending.map(|age| (age, PENDING)), Some((current, CURRENT))];
+        for (age, role) in ages.into_iter().flatten() {
+            let Some(minted) = self.new_key(folded, Maker::Operator) else { return };
+            let now = self.now;
+            let stored_key = StoredKey { id: minted.id.clone(), secret: minted.secret };
+            match role {
+                PENDING => document.pending = Some(stored_key),
+                _ => document.current = Some(stored_key),
+            }
+            let Some(user) = self.iam.live_mut(folded) else { return };
+            let born = now.saturating_sub(millis(age));
+            user.created_ms = user.created_ms.min(born.saturating_sub(1_000));
+            let mut tags = user.tags.get().clone();
+            tags.insert(minted.id.as_str().to_owned(), role.to_owned());
+            user.tags = History::new(tags);
+            if let Some(key) = user.keys.iter_mut().find(|key| key.id == minted.id) {
+                key.created_ms = born;
+                key.usable_ms = born;
+                key.claimed = true;
+                if stored {
+                    key.published_ms = Some(born);
+                    key.superseded_ms = (role == PENDING).then(|| now.saturating_sub(millis(current)));
+                }
+            }
+        }
+        if stored {
+            let parameter = self.parameter_of(name);
+            let _always_fits = self.write_parameter(&parameter, document.to_text().expose(), true);
+            let published = self.now.saturating_sub(millis(current));
+            if let Some(parameter) = self.ssm.parameters.get_mut(&parameter) {
+                parameter.modified_ms = published;
+            }
+        }
+    }
+
+    /// A user as the controller left it: owned, settled, and not touched by hand.
+    pub(crate) fn make_owned_user(&mut self, name: &UserName, current: Duration, pending: Option<Duration>) {
+        let boundary = self.rules.policy.boundary.clone();
+        self.make_legacy_user(name, current, pending, boundary.as_deref(), true);
+        let table = self.rules.policy.table.clone();
+        let Some(user) = self.iam.live_mut(name.folded().as_str()) else { return };
+        let mut tags = user.tags.get().clone();
+        tags.insert("managed-by".to_owned(), "iam-user-controller".to_owned());
+        tags.insert("iam-user-controller:table".to_owned(), table);
+        tags.insert("iam-user-controller:minting".to_owned(), "none".to_owned());
+        user.tags = History::new(tags);
+        user.armed = true;
+        for key in &mut user.keys {
+            key.maker = Maker::Program;
+        }
+    }
+
+    /// The document in a user's parameter, when there is one that can be read.
+    pub(crate) fn document_of(&self, name: &UserName) -> Option<KeyDocument> {
+        let parameter = self.ssm.parameters.get(&self.parameter_of(name))?;
+        KeyDocument::parse(&Secret::new(parameter.text.as_str())).ok()
+    }
+}

@@ -1,0 +1,769 @@
+//! Invariants 1–9 of the architecture, judged at every change that the program makes.
+//!
+//! The account calls [`take_off`] when a change is sent, [`before`] when it is about to take effect,
+//! [`after`] when it has, and [`published`], [`minted`], [`state_written`] and [`swapped`] where
+//! those things happen. [`unsettled`] says what is left to do when everything should be done.
+//!
+//! What an operator did by hand excuses the program until that user is as it should be again, and
+//! what just changed excuses it for [`Rules::grace`]: it decides by what it saw a moment ago.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use iam_user_controller::core::document::KeyDocument;
+use iam_user_controller::core::observed::{Leftover, Tags};
+use iam_user_controller::core::parameter_name::ParameterTemplate;
+use iam_user_controller::core::policy::{Adopt, ForeignKeys, OrphanAction, OrphanScope, Policy};
+use iam_user_controller::core::user::{AccessKeyId, UserName};
+use iam_user_controller::ports::{NewUser, Record};
+
+use crate::account::{Maker, SECRET_MARK, SimKey, SimUser, World, is_owned, tag};
+use crate::faults::Call;
+
+const MINTING: &str = "iam-user-controller:minting";
+const OWNERSHIP: [&str; 2] = ["managed-by", "iam-user-controller:table"];
+
+/// What the program was told to do, as far as the invariants depend on it.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) policy: Policy,
+    pub(crate) template: ParameterTemplate,
+    pub(crate) scope: OrphanScope,
+    pub(crate) action: OrphanAction,
+    /// Names that no sweep deletes; a `*` at the end stands for anything.
+    pub(crate) protect: Vec<String>,
+    pub(crate) orphan_min_age: Duration,
+    /// The deletion brake: count, percent, window.
+    pub(crate) brake: (u32, u32, Duration),
+    /// How long the program may act on what it saw before something changed.
+    pub(crate) grace: Duration,
+    /// How wrong the program's clock may be.
+    pub(crate) clock_error: Duration,
+    /// How late a due key may be when everything has settled: a sweep, and the time to work on it.
+    pub(crate) lateness: Duration,
+    /// The record of the state table that says who leads.
+    pub(crate) lease_record: String,
+}
+
+impl Rules {
+    /// The contract's defaults, for a table and a boundary.
+    pub(crate) fn contract() -> Self {
+        const DAY: Duration = Duration::from_secs(86_400);
+        Self {
+            policy: Policy {
+                table: "users".to_owned(),
+                boundary: Some("arn:aws:iam::123456789012:policy/boundary".to_owned()),
+                adopt: Adopt::Tagged,
+                rotate_after: 15 * DAY,
+                delete_after: 30 * DAY,
+                min_overlap: 15 * DAY / 2,
+                foreign: ForeignKeys::Report,
+                verify: true,
+                verify_timeout: Duration::from_secs(60),
+            },
+            template: ParameterTemplate::parse("/iam_users/{UserName}_keys").expect("the contract's own"),
+            scope: OrphanScope::Owned,
+            action: OrphanAction::Delete,
+            protect: Vec::new(),
+            orphan_min_age: Duration::from_secs(900),
+            brake: (10, 20, Duration::from_secs(3_600)),
+            grace: Duration::from_secs(60),
+            clock_error: Duration::from_secs(2),
+            lateness: Duration::from_secs(2 * 3_600),
+            lease_record: "lease".to_owned(),
+        }
+    }
+
+    fn protects(&self, name: &str) -> bool {
+        self.protect.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => name == pattern,
+        })
+    }
+}
+
+/// A change of a user or of its parameter, about to take effect.
+#[derive(Debug)]
+pub(crate) enum Change<'a> {
+    CreateUser(&'a NewUser),
+    TagUser(&'a Tags),
+    UntagUser(&'a [String]),
+    PutBoundary(&'a str),
+    CreateKey,
+    DeactivateKey(&'a AccessKeyId),
+    DeleteKey(&'a AccessKeyId),
+    Remove(&'a Leftover),
+    DeleteUser,
+    PutParameter,
+    DeleteParameter,
+}
+
+impl Change<'_> {
+    /// Whether it is a part of taking a user down.
+    fn destroys(&self) -> bool {
+        match self {
+            Self::DeactivateKey(_)
+            | Self::DeleteKey(_)
+            | Self::Remove(_)
+            | Self::DeleteUser
+            | Self::DeleteParameter => true,
+            Self::CreateUser(_)
+            | Self::TagUser(_)
+            | Self::UntagUser(_)
+            | Self::PutBoundary(_)
+            | Self::CreateKey
+            | Self::PutParameter => false,
+        }
+    }
+}
+
+/// A change that was sent and has not been answered.
+#[derive(Debug)]
+struct InFlight {
+    number: u64,
+    replica: usize,
+    subject: String,
+    since_ms: u64,
+}
+
+/// What the invariants remember.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    violations: Vec<String>,
+    in_flight: Vec<InFlight>,
+    /// Users that the change under way touched.
+    touched: Vec<String>,
+    program_acts: bool,
+    /// Which replica holds the lease, and since when.
+    holder: Option<(usize, u64)>,
+    /// When users were deleted by the program.
+    deletions: VecDeque<u64>,
+    /// An operator let held deletions go on.
+    pub(crate) deletions_resumed: bool,
+    /// Users whose row was not there then: their deletion is licensed, and uses up no budget.
+    licensed: Vec<String>,
+}
+
+impl Book {
+    pub(crate) fn violated(&self) -> bool {
+        !self.violations.is_empty()
+    }
+
+    pub(crate) fn violations(&self) -> &[String] {
+        &self.violations
+    }
+
+    pub(crate) fn program_acts(&mut self, acts: bool) {
+        self.program_acts = acts;
+    }
+
+    /// Says that a user or its parameter has changed.
+    pub(crate) fn touch(&mut self, folded: &str) {
+        if self.program_acts {
+            self.touched.push(folded.to_owned());
+        }
+    }
+
+    /// The change has been answered, or its caller has given it up.
+    pub(crate) fn lands(&mut self, number: u64) {
+        self.in_flight.retain(|flight| flight.number != number);
+    }
+
+    /// A process is gone, and nobody waits for its answers.
+    pub(crate) fn dies(&mut self, replica: usize) {
+        self.in_flight.retain(|flight| flight.replica != replica);
+    }
+
+    /// An operator says that held deletions, which are of these users at most, may go on.
+    pub(crate) fn resume_deletions(&mut self, licensed: Vec<String>) {
+        self.deletions_resumed = true;
+        self.licensed.extend(licensed);
+    }
+}
+
+/// Remembers a broken invariant, with its number.
+pub(crate) fn violation(world: &mut World, number: u8, what: String) {
+    if world.book.violations.len() < 20 {
+        let text = format!("invariant {number}: {what}");
+        world.note(0xBAD, 0, "VIOLATION", || text.clone());
+        world.book.violations.push(text);
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// 5: a change is sent. One user, one worker; and who does not lead changes nothing.
+pub(crate) fn take_off(world: &mut World, replica: usize, number: u64, call: Call, subject: &str) {
+    let now = world.now;
+    let book = &world.book;
+    let rival = book.holder.filter(|(holder, _)| *holder != replica);
+    let leads_since = book.holder.filter(|(holder, _)| *holder == replica).map(|(_, since)| since);
+    let mut stale = 0;
+    let mut broken = None;
+    for flight in book.in_flight.iter().filter(|flight| flight.subject == subject) {
+        let harmless = flight.replica != replica && leads_since.is_some_and(|since| flight.since_ms <= since);
+        stale += usize::from(harmless);
+        if !harmless || stale > 1 {
+            broken = Some(format!(
+                "{} on {subject} is sent by replica {replica} while call #{} of replica {} is on its way",
+                call.name(),
+                flight.number,
+                flight.replica
+            ));
+        }
+    }
+    if let Some((holder, _)) = rival {
+        broken = Some(format!(
+            "{} on {subject} is sent by replica {replica} while replica {holder} holds the lease",
+            call.name()
+        ));
+    }
+    if let Some(broken) = broken {
+        violation(world, 5, broken);
+    }
+    world.book.in_flight.push(InFlight { number, replica, subject: subject.to_owned(), since_ms: now });
+}
+
+/// A record was put exactly where another was: the lease changes hands so.
+pub(crate) fn swapped(world: &mut World, replica: usize, record: &Record) {
+    if record.id == world.rules.lease_record && world.book.holder.is_none_or(|(holder, _)| holder != replica)
+    {
+        world.book.holder = Some((replica, world.now));
+    }
+}
+
+/// 9: the state table holds no secret.
+pub(crate) fn state_written(world: &mut World, record: &Record) {
+    if record.body.contains(SECRET_MARK) || record.id.contains(SECRET_MARK) {
+        violation(world, 9, format!("the state record {} holds a secret", record.id));
+    }
+}
+
+/// Whether a row of this name was there within the grace.
+fn row_lately(world: &World, folded: &str) -> bool {
+    let since = world.now.saturating_sub(ms(world.rules.grace));
+    let mut lives = world.table.life.iter().filter(|(name, _)| name.eq_ignore_ascii_case(folded));
+    lives.any(|(_, life)| life.present || life.removed_ms.is_some_and(|removed| removed >= since))
+}
+
+/// Whether a row of this name is there, and has been for longer than the grace.
+fn row_stands(world: &World, folded: &str) -> bool {
+    let since = world.now.saturating_sub(ms(world.rules.grace));
+    let mut lives = world.table.life.iter().filter(|(name, _)| name.eq_ignore_ascii_case(folded));
+    lives.any(|(_, life)| life.present && life.present_since_ms <= since.max(1))
+}
+
+/// 7: why this user may be taken down, or why not.
+fn removal_evidence(world: &World, folded: &str, user: &SimUser) -> Result<(), String> {
+    let life = world.table.life.get(user.name.as_str());
+    // Whole seconds are all that the stream and IAM tell.
+    let removed_since = life
+        .and_then(|life| life.removed_ms)
+        .is_some_and(|removed| removed / 1_000 >= user.created_ms / 1_000);
+    if user.doomed {
+        return Ok(());
+    }
+    if row_stands(world, folded) {
+        return if removed_since { Ok(()) } else { Err("its row has been there all its life".to_owned()) };
+    }
+    let dropped =
+        world.table.life.iter().any(|(name, life)| life.dropped && name.eq_ignore_ascii_case(folded));
+    if dropped && !world.book.deletions_resumed {
+        return Err("its row went with the whole table".to_owned());
+    }
+    if world.table.is_empty() && !life.is_some_and(|life| life.recorded) && !world.book.deletions_resumed {
+        return Err("the table is empty, and no record says that its row was removed".to_owned());
+    }
+    if !life.is_some_and(|life| life.recorded) {
+        let age = world.now.saturating_sub(user.created_ms);
+        if age + ms(world.rules.clock_error) + 1_000 < ms(world.rules.orphan_min_age) {
+            return Err(format!("it is an orphan only {age} ms old"));
+        }
+        if world.rules.protects(user.name.as_str()) {
+            return Err("a pattern protects it".to_owned());
+        }
+        if world.rules.action == OrphanAction::Report {
+            return Err("orphans are to be reported".to_owned());
+        }
+    }
+    Ok(())
+}
+
+fn adoptable(world: &World, folded: &str, user: &SimUser) -> bool {
+    row_lately(world, folded)
+        && match world.rules.policy.adopt {
+            Adopt::Never => false,
+            Adopt::Always => true,
+            Adopt::Tagged => user.live_keys().any(|key| {
+                tag(user.tags.get(), key.id.as_str())
+                    .is_some_and(|role| role == "current" || role == "pending_deletion")
+            }),
+        }
+}
+
+/// Judges a change that is about to take effect.
+pub(crate) fn before(world: &mut World, folded: &str, change: &Change<'_>) {
+    let mut broken: Vec<(u8, String)> = Vec::new();
+    match (change, world.iam.live(folded)) {
+        (Change::CreateUser(new), _) => creation(world, folded, new, &mut broken),
+        (_, None) => {}
+        (change, Some(user)) => {
+            ownership(world, folded, user, change, &mut broken);
+            let excused = user.meddled_ms.is_some();
+            let evidence = removal_evidence(world, folded, user);
+            match change {
+                Change::PutBoundary(arn) if world.rules.policy.boundary.as_deref() != Some(*arn) => {
+                    broken.push((3, format!("the boundary of {folded} is set to {arn}")));
+                }
+                Change::CreateKey => mint(world, folded, user, &mut broken),
+                Change::DeactivateKey(id) | Change::DeleteKey(id) if evidence.is_err() => {
+                    key_loss(world, folded, user, id, &mut broken);
+                }
+                Change::Remove(leftover) if !excused => {
+                    if let Err(why) = evidence {
+                        broken.push((7, format!("{leftover:?} of {folded} is removed, but {why}")));
+                    }
+                }
+                Change::DeleteUser => {
+                    if let Err(why) = evidence {
+                        broken.push((7, format!("user {folded} is deleted, but {why}")));
+                    }
+                }
+                Change::CreateUser(_)
+                | Change::TagUser(_)
+                | Change::UntagUser(_)
+                | Change::PutBoundary(_)
+                | Change::DeactivateKey(_)
+                | Change::DeleteKey(_)
+                | Change::Remove(_)
+                | Change::PutParameter
+                | Change::DeleteParameter => {}
+            }
+        }
+    }
+    let told = match change {
+        Change::TagUser(tags) => Some(*tags),
+        Change::CreateUser(new) => Some(&new.tags),
+        _ => None,
+    };
+    if told.is_some_and(|tags| tags.iter().any(|(k, v)| k.contains(SECRET_MARK) || v.contains(SECRET_MARK))) {
+        broken.push((9, format!("a tag of {folded} holds a secret")));
+    }
+    for (number, what) in broken {
+        violation(world, number, what);
+    }
+    if matches!(change, Change::DeleteUser) {
+        brake(world, folded);
+    }
+    if change.destroys() {
+        let doomed = world.iam.live(folded).is_some_and(|user| removal_evidence(world, folded, user).is_ok());
+        if let Some(user) = world.iam.live_mut(folded) {
+            user.doomed = doomed;
+        }
+    }
+}
+
+/// 3, 4: what a user is born with.
+fn creation(world: &World, folded: &str, new: &NewUser, broken: &mut Vec<(u8, String)>) {
+    let policy = &world.rules.policy;
+    if policy.boundary.is_some() && new.boundary != policy.boundary {
+        broken.push((3, format!("{folded} is created with boundary {:?}", new.boundary)));
+    }
+    if !is_owned(&new.tags, policy) {
+        broken.push((4, format!("{folded} is created without ownership tags")));
+    }
+    if !row_lately(world, folded) {
+        broken.push((4, format!("{folded} is created, but no row names it")));
+    }
+}
+
+/// 4: only owned users are changed.
+fn ownership(
+    world: &World,
+    folded: &str,
+    user: &SimUser,
+    change: &Change<'_>,
+    broken: &mut Vec<(u8, String)>,
+) {
+    let policy = &world.rules.policy;
+    match change {
+        Change::TagUser(tags) => {
+            let spoilt = OWNERSHIP.iter().any(|key| tag(tags, key).is_some());
+            if spoilt && !is_owned(tags, policy) {
+                broken.push((4, format!("{folded} gets half an ownership: {tags:?}")));
+            }
+        }
+        Change::UntagUser(keys)
+            if keys.iter().any(|key| OWNERSHIP.iter().any(|tag| tag.eq_ignore_ascii_case(key))) =>
+        {
+            broken.push((4, format!("ownership tags of {folded} are removed")));
+        }
+        _ => {}
+    }
+    if is_owned(user.tags.get(), policy) {
+        return;
+    }
+    let adopts =
+        matches!(change, Change::TagUser(tags) if is_owned(tags, policy)) && adoptable(world, folded, user);
+    let lately = user.meddled_ms.is_some_and(|at| at + ms(world.rules.grace) >= world.now);
+    let orphan = world.rules.scope == OrphanScope::Account
+        && change.destroys()
+        && removal_evidence(world, folded, user).is_ok();
+    if !(adopts || lately || orphan) {
+        broken.push((4, format!("{change:?} on {folded}, which is not owned")));
+    }
+}
+
+/// 2, 3, 5: a key is minted once for each intention, on a user with its boundary.
+fn mint(world: &World, folded: &str, user: &SimUser, broken: &mut Vec<(u8, String)>) {
+    let policy = &world.rules.policy;
+    let excused = user.meddled_ms.is_some();
+    if policy.boundary.is_some() && user.boundary.get() != &policy.boundary && !excused {
+        broken.push((3, format!("a key of {folded} is minted with boundary {:?}", user.boundary.get())));
+    }
+    if !row_lately(world, folded) {
+        broken.push((4, format!("a key of {folded} is minted, but no row names it")));
+    }
+    match tag(user.tags.get(), MINTING) {
+        Some(value) if value != "none" => {
+            if user.minted_under.iter().any(|spent| spent == value) {
+                broken.push((5, format!("a second key of {folded} is minted for the mint of {value}")));
+            }
+        }
+        _ if excused => {}
+        _ => broken.push((2, format!("a key of {folded} is minted while no mint is open"))),
+    }
+    if excused {
+        return;
+    }
+    let document = world.document_of(&user.name);
+    let current = document.as_ref().and_then(KeyDocument::current_id);
+    let pending = document.as_ref().and_then(KeyDocument::pending_id);
+    for key in user.live_keys() {
+        let listed = Some(&key.id) == current || Some(&key.id) == pending;
+        if key.maker == Maker::Program && !listed && key.published_ms.is_none() {
+            broken.push((2, format!("a key of {folded} is minted while {} is unpublished", key.id)));
+        }
+        let age = world.now.saturating_sub(key.created_ms) + 1_000 + ms(world.rules.clock_error);
+        if Some(&key.id) == current && *key.active.get() && age < ms(policy.rotate_after) {
+            broken.push((1, format!("{folded} gets a new key while its current one is only {age} ms old")));
+        }
+    }
+}
+
+/// 1, 2: a key is deactivated or deleted although its user is to stay.
+fn key_loss(world: &World, folded: &str, user: &SimUser, id: &AccessKeyId, broken: &mut Vec<(u8, String)>) {
+    let policy = &world.rules.policy;
+    let Some(key) = user.live_key(id) else { return };
+    if user.meddled_ms.is_some() && key.maker == Maker::Program {
+        return;
+    }
+    if key.maker == Maker::Operator && !key.claimed {
+        if policy.foreign == ForeignKeys::Report && !key.ambiguous {
+            broken.push((2, format!("{id} of {folded} is taken away, and somebody else made it")));
+        }
+        return;
+    }
+    if user.meddled_ms.is_some() {
+        return;
+    }
+    let document = world.document_of(&user.name);
+    if document.as_ref().and_then(KeyDocument::current_id) == Some(id) {
+        broken.push((1, format!("{id} of {folded} is taken away while it is published as current")));
+        return;
+    }
+    if key.published_ms.is_none() {
+        return;
+    }
+    let slack = ms(world.rules.clock_error) + 1_000;
+    let age = world.now.saturating_sub(key.created_ms);
+    let overlap = key.superseded_ms.map_or(0, |at| world.now.saturating_sub(at));
+    if age + slack < ms(policy.delete_after) || overlap + slack < ms(policy.min_overlap) {
+        broken.push((
+            1,
+            format!("{id} of {folded} is taken away {age} ms old, its successor published {overlap} ms ago"),
+        ));
+    }
+}
+
+/// An operator lets held deletions go on: those of users without a row, or from before its removal.
+pub(crate) fn resume_deletions(world: &mut World) {
+    let gone = |(folded, user): (&str, &SimUser)| {
+        let life = world.table.life.get(user.name.as_str());
+        let owed = life.and_then(|life| life.owed_ms).is_some_and(|owed| owed >= user.created_ms);
+        (owed || !world.table.contains_folded(folded)).then(|| folded.to_owned())
+    };
+    let licensed = world.iam.all().filter_map(gone).collect();
+    world.book.resume_deletions(licensed);
+}
+
+/// The deletion brake.
+fn brake(world: &mut World, folded: &str) {
+    let now = world.now;
+    if let Some(index) = world.book.licensed.iter().position(|licensed| licensed == folded) {
+        world.book.licensed.swap_remove(index);
+        return;
+    }
+    let (count, percent, window) = world.rules.brake;
+    let window = ms(window);
+    world.book.deletions.retain(|at| at + window > now);
+    world.book.deletions.push_back(now);
+    let deleted = world.book.deletions.len() as u64;
+    let owned =
+        world.iam.all().filter(|(_, user)| is_owned(user.tags.get(), &world.rules.policy)).count() as u64;
+    let base = owned + deleted - 1;
+    if deleted > u64::from(count) && deleted * 100 > u64::from(percent) * base {
+        violation(
+            world,
+            7,
+            format!("{folded} is deletion number {deleted} of {base} users: the brake should hold"),
+        );
+    }
+}
+
+/// 2, 5: a key was minted.
+pub(crate) fn minted(world: &mut World, folded: &str) {
+    if let Some(user) = world.iam.live_mut(folded) {
+        let value = tag(user.tags.get(), MINTING).unwrap_or("none").to_owned();
+        if user.minted_under.len() == 8 {
+            user.minted_under.remove(0);
+        }
+        user.minted_under.push(value);
+    }
+}
+
+/// 1: a document was published.
+pub(crate) fn published(world: &mut World, folded: &str, text: &str) {
+    let now = world.now;
+    let document = KeyDocument::parse(&iam_user_controller::core::secret::Secret::new(text));
+    let verify = world.rules.policy.verify;
+    let Some(user) = world.iam.live_mut(folded) else { return };
+    let excused = user.meddled_ms.is_some();
+    let mut broken = None;
+    let current = match &document {
+        Ok(document) => document.current.as_ref(),
+        Err(_) => None,
+    };
+    match current {
+        None => broken = Some(format!("a document without a current key is published for {folded}")),
+        Some(stored) => {
+            for key in user.keys.iter_mut().filter(|key| key.exists()) {
+                if key.id == stored.id {
+                    key.claimed = true;
+                    key.published_ms.get_or_insert(now);
+                    key.superseded_ms = None;
+                    if key.secret != stored.secret.expose() {
+                        broken = Some(format!("{} of {folded} is published with a wrong secret", key.id));
+                    } else if !*key.active.get() && !excused {
+                        broken = Some(format!("{} of {folded} is published inactive", key.id));
+                    } else if verify && key.usable_ms > now && !excused {
+                        broken = Some(format!("{} of {folded} is published before AWS accepts it", key.id));
+                    }
+                } else if key.published_ms.is_some() {
+                    key.superseded_ms.get_or_insert(now);
+                }
+            }
+            if user.live_key(&stored.id).is_none() && !excused {
+                broken = Some(format!("{} is published for {folded}, which has no such key", stored.id));
+            }
+        }
+    }
+    if let Some(broken) = broken {
+        violation(world, 1, broken);
+    }
+}
+
+/// Whether `current` in the user's parameter is a key that works.
+fn current_works(world: &World, user: &SimUser) -> bool {
+    world.document_of(&user.name).and_then(|document| document.current).is_some_and(|stored| {
+        let key = user.live_key(&stored.id);
+        key.is_some_and(|key| *key.active.get() && key.secret == stored.secret.expose())
+    })
+}
+
+/// Judges what a change has made of the users that it touched.
+pub(crate) fn after(world: &mut World) {
+    while let Some(folded) = world.book.touched.pop() {
+        let Some(user) = world.iam.live(&folded) else { continue };
+        let works = current_works(world, user);
+        let owned = is_owned(user.tags.get(), &world.rules.policy);
+        let lost = user.armed && !works && user.meddled_ms.is_none();
+        let unjustified = lost && removal_evidence(world, &folded, user).is_err();
+        let mended = user.meddled_ms.is_some_and(|at| at + ms(world.rules.grace) < world.now)
+            && faults_of(world, user).is_empty();
+        if let Some(user) = world.iam.live_mut(&folded) {
+            user.armed = owned && works;
+            if mended {
+                user.meddled_ms = None;
+            }
+            let SimUser { keys, tags, .. } = user;
+            for key in keys.iter_mut().filter(|key| !key.claimed) {
+                key.claimed = tag(tags.get(), key.id.as_str()).is_some();
+            }
+        }
+        if unjustified {
+            violation(world, 1, format!("`current` of {folded} is no working key any more"));
+        }
+    }
+}
+
+/// Of rows that differ only in case, the one that is served.
+fn served<'a>(world: &World, rows: &[&'a str]) -> Option<&'a str> {
+    let first = rows.iter().min().copied()?;
+    let live = world.iam.live(&first.to_ascii_lowercase());
+    let exact = live.and_then(|user| rows.iter().find(|row| **row == user.name.as_str()).copied());
+    Some(exact.unwrap_or(first))
+}
+
+/// What is wrong with a user that has a row and is owned.
+fn faults_of(world: &World, user: &SimUser) -> Vec<String> {
+    let policy = &world.rules.policy;
+    let mut faults = Vec::new();
+    let tags = user.tags.get();
+    if policy.boundary.is_some() && user.boundary.get() != &policy.boundary {
+        faults.push(format!("boundary is {:?}", user.boundary.get()));
+    }
+    if tag(tags, MINTING) != Some("none") {
+        faults.push(format!("minting is {:?}", tag(tags, MINTING)));
+    }
+    let Some(document) = world.document_of(&user.name) else {
+        faults.push("no document".to_owned());
+        return faults;
+    };
+    if !current_works(world, user) {
+        faults.push(format!("current {:?} does not work", document.current_id()));
+    }
+    let roles = [(document.current_id(), "current"), (document.pending_id(), "pending_deletion")];
+    for (id, role) in roles.into_iter().filter_map(|(id, role)| id.map(|id| (id, role))) {
+        if user.live_key(id).is_none() {
+            faults.push(format!("the document names {id} as {role}, which does not exist"));
+        }
+        if tag(tags, id.as_str()) != Some(role) {
+            faults.push(format!("{id} is {role} but tagged {:?}", tag(tags, id.as_str())));
+        }
+    }
+    for name in tags.keys() {
+        let key = AccessKeyId::parse(name).filter(|_| name.starts_with("AKIA"));
+        if key.is_some_and(|id| user.live_key(&id).is_none()) {
+            faults.push(format!("there is a tag for {name}, which does not exist"));
+        }
+    }
+    for key in user.live_keys() {
+        key_faults(world, user, &document, key, &mut faults);
+    }
+    faults
+}
+
+fn key_faults(world: &World, user: &SimUser, document: &KeyDocument, key: &SimKey, faults: &mut Vec<String>) {
+    let policy = &world.rules.policy;
+    let late = ms(world.rules.lateness);
+    let age = world.now.saturating_sub(key.created_ms);
+    let crowded = user.live_keys().count() >= 2;
+    if document.current_id() == Some(&key.id) {
+        let room = !crowded || document.pending_id().is_some();
+        if room && age > ms(policy.rotate_after) + ms(policy.min_overlap) + late {
+            faults.push(format!("current {} is {age} ms old", key.id));
+        }
+    } else if document.pending_id() == Some(&key.id) {
+        let overlap = key.superseded_ms.map_or(u64::MAX, |at| world.now.saturating_sub(at));
+        if age > ms(policy.delete_after) + late && overlap > ms(policy.min_overlap) + late {
+            faults.push(format!("pending {} is {age} ms old", key.id));
+        }
+    } else if tag(user.tags.get(), key.id.as_str()) == Some("pending_deletion") {
+        // The document that named it is lost. Consumers may still use it, so it goes in its own time.
+        let overlap = key.superseded_ms.map_or(u64::MAX, |at| world.now.saturating_sub(at));
+        if age > ms(policy.delete_after) + late && overlap > ms(policy.delete_after) + late {
+            faults.push(format!("{} is superseded, and {age} ms old", key.id));
+        }
+    } else if key.maker == Maker::Program || key.claimed {
+        faults.push(format!("{} is a key that nobody can use", key.id));
+    } else if policy.foreign == ForeignKeys::Revoke && age > late {
+        faults.push(format!("{} is foreign and still there", key.id));
+    }
+}
+
+/// 8: what is not as it should be. Empty once everything has settled.
+pub(crate) fn unsettled(world: &World) -> Vec<String> {
+    let mut faults = Vec::new();
+    let policy = &world.rules.policy;
+    let mut rows: Vec<&str> = world.table.names().filter(|name| UserName::parse(name).is_ok()).collect();
+    rows.sort_by_key(|name| name.to_ascii_lowercase());
+    for group in rows.chunk_by(|a, b| a.eq_ignore_ascii_case(b)) {
+        let Some(row) = served(world, group) else { continue };
+        let folded = row.to_ascii_lowercase();
+        let Some(user) = world.iam.live(&folded) else {
+            faults.push(format!("{row}: there is no user"));
+            continue;
+        };
+        let owed = world.table.life.get(user.name.as_str()).and_then(|life| life.owed_ms);
+        if is_owned(user.tags.get(), policy)
+            && owed.is_some_and(|owed| owed / 1_000 > user.created_ms / 1_000)
+        {
+            faults.push(format!("{row}: the user is older than the removal of its row"));
+        }
+        if !is_owned(user.tags.get(), policy) {
+            if adoptable(world, &folded, user) {
+                faults.push(format!("{row}: not adopted"));
+            }
+            continue;
+        }
+        if blocked(world, user) {
+            continue;
+        }
+        faults.extend(faults_of(world, user).into_iter().map(|fault| format!("{row}: {fault}")));
+    }
+    orphans(world, &mut faults);
+    faults
+}
+
+/// Whether only a person can help: a parameter of another type, keys of others in the way, or a
+/// current key that a person deactivated.
+fn blocked(world: &World, user: &SimUser) -> bool {
+    let parameter = world.ssm.parameters.get(&world.parameter_of(&user.name));
+    if parameter.is_some_and(|parameter| !parameter.secure) {
+        return true;
+    }
+    let foreign: Vec<&SimKey> =
+        user.live_keys().filter(|key| key.maker == Maker::Operator && !key.claimed).collect();
+    let crowded = !foreign.is_empty() && user.live_keys().count() >= 2 && !current_works(world, user);
+    let puzzling = user.live_keys().count() >= 2 && foreign.iter().any(|key| key.ambiguous);
+    let document = world.document_of(&user.name);
+    let current = document.as_ref().and_then(KeyDocument::current_id).and_then(|id| user.live_key(id));
+    let deactivated = user.meddled_ms.is_some() && current.is_some_and(|key| !*key.active.get());
+    deactivated || puzzling || (crowded && world.rules.policy.foreign == ForeignKeys::Report)
+}
+
+/// Users and parameters that should be gone.
+fn orphans(world: &World, faults: &mut Vec<String>) {
+    let policy = &world.rules.policy;
+    for (folded, user) in world.iam.all() {
+        let ours = is_owned(user.tags.get(), policy) || world.rules.scope == OrphanScope::Account;
+        if ours && !world.table.contains_folded(folded) && removal_evidence(world, folded, user).is_ok() {
+            faults.push(format!("{folded}: no row, and still a user"));
+        }
+    }
+    for (name, owner) in &world.ssm.owners {
+        let abandoned = world.ssm.parameters.get(name).is_some_and(|parameter| parameter.secure)
+            && world.iam.live(owner).is_none()
+            && !world.table.contains_folded(owner);
+        if abandoned {
+            faults.push(format!("{name}: a parameter of nobody"));
+        }
+    }
+}
+
+/// Whether a key is due for rotation or deletion within this time, so that there will be no silence.
+pub(crate) fn comes_of_age(world: &World, within: Duration) -> bool {
+    let policy = &world.rules.policy;
+    let then = world.now + ms(within);
+    world.iam.all().flat_map(|(_, user)| user.live_keys()).any(|key| {
+        let age = then.saturating_sub(key.created_ms);
+        let overlap = key.superseded_ms.map(|at| then.saturating_sub(at));
+        match overlap {
+            None => age >= ms(policy.rotate_after),
+            Some(overlap) => age >= ms(policy.delete_after) && overlap >= ms(policy.min_overlap),
+        }
+    })
+}

@@ -1,0 +1,40 @@
+//! The program on a simulated AWS account, with faults at every call.
+//!
+//! `account` is the account behind the ports, `faults` what goes wrong at its gate, `invariants` what
+//! must hold all the same, `trace` the history that is printed, `harness` what drives the program.
+//! `program` is the program itself under the settings that the account's rules speak of; `stories`
+//! what happens to it, `matrix` every fault at every call of every story,
+//! `swarm` random histories, `wrong` the
+//! wrong programs that they have to catch.
+
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a fault, a change or a leftover that a check does not speak of is none of its business"
+)]
+
+#[cfg(test)]
+mod account;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod invariants;
+#[cfg(test)]
+mod matrix;
+#[cfg(test)]
+mod prng;
+#[cfg(test)]
+mod program;
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod self_test;
+#[cfg(test)]
+mod stories;
+#[cfg(test)]
+mod swarm;
+#[cfg(test)]
+mod trace;
+#[cfg(test)]
+mod wrong;

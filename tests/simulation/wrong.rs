@@ -1,0 +1,363 @@
+//! Wrong versions of the program: each has one thing done wrong at a port, or is configured otherwise
+//! than the invariants believe. Random histories have to catch every one of them.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use iam_user_controller::config::Settings;
+use iam_user_controller::core::document::KeyDocument;
+use iam_user_controller::core::observed::{Glance, Key, Leftover, Tags, User};
+use iam_user_controller::core::parameter_name::ParameterName;
+use iam_user_controller::core::policy::{Adopt, ForeignKeys};
+use iam_user_controller::core::secret::Secret;
+use iam_user_controller::core::time::Timestamp;
+use iam_user_controller::core::user::{AccessKeyId, UserId, UserName};
+use iam_user_controller::ports::{
+    Batch, CallError, Caller, ChangeKind, Directory, Fault, Identity, ItemPage, MintedKey, NewUser, Page,
+    ParameterValue, Ports, Position, Proof, Receipt, Record, ShardDescription, ShardId, ShardIterator,
+    ShardPage, StateError, StateStore, StreamError, Streams, TableDescription, UsersTable, Vault,
+};
+
+use crate::account::ReplicaPorts;
+use crate::harness::{self, Report};
+use crate::program;
+use crate::swarm;
+
+/// Every wrong version has to be caught within so many histories.
+const SEEDS: u64 = 10_000;
+
+/// One thing done wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flaw {
+    /// CreateAccessKey is sent again when its answer is lost.
+    RetriesCreateKey,
+    /// Keys are published without a proof.
+    ProvesNothing,
+    /// The `minting` tag is not written before the key is made.
+    OpensNoMint,
+    /// Users are created without their boundary.
+    ForgetsBoundary,
+    /// A user that cannot be read is taken for one that is gone.
+    ErrorMeansNoUser,
+    /// A row that cannot be read is taken for one that is gone.
+    ErrorMeansNoRow,
+    /// Only the first page of the table is scanned.
+    ScansOnePage,
+    /// REMOVE records are passed over.
+    SkipsRemovals,
+    /// A write of the parameter that brings no answer is taken for done.
+    BelievesPut,
+    /// The document loses the key before the current one.
+    PublishesCurrentOnly,
+    /// The tags say that a mint is over before its key is published.
+    ClosesMintFirst,
+    /// Removals that wait are not read back after a restart.
+    ForgetsRemovals,
+    /// The lease is taken by whoever wants it.
+    SharesLease,
+    /// The secret is written into a tag.
+    TagsSecret,
+    /// Half of the keys' time.
+    RotatesEarly,
+    /// Old keys go as soon as they are old.
+    NoOverlap,
+    /// Everybody is adopted.
+    AdoptsAll,
+    /// Keys of others are revoked.
+    RevokesForeign,
+    /// The brake never holds.
+    NoBrake,
+}
+
+const FLAWS: [Flaw; 19] = [
+    Flaw::RetriesCreateKey,
+    Flaw::ProvesNothing,
+    Flaw::OpensNoMint,
+    Flaw::ForgetsBoundary,
+    Flaw::ErrorMeansNoUser,
+    Flaw::ErrorMeansNoRow,
+    Flaw::ScansOnePage,
+    Flaw::SkipsRemovals,
+    Flaw::BelievesPut,
+    Flaw::PublishesCurrentOnly,
+    Flaw::ClosesMintFirst,
+    Flaw::ForgetsRemovals,
+    Flaw::SharesLease,
+    Flaw::TagsSecret,
+    Flaw::RotatesEarly,
+    Flaw::NoOverlap,
+    Flaw::AdoptsAll,
+    Flaw::RevokesForeign,
+    Flaw::NoBrake,
+];
+
+impl Flaw {
+    fn settings(self, settings: &mut Settings) {
+        match self {
+            Self::RotatesEarly => settings.keys.rotate_after /= 2,
+            Self::NoOverlap => settings.keys.min_overlap = Duration::ZERO,
+            Self::AdoptsAll => settings.users.adopt = Adopt::Always,
+            Self::RevokesForeign => settings.keys.foreign = ForeignKeys::Revoke,
+            Self::NoBrake => settings.deletions.max_count = u32::MAX,
+            _ => {}
+        }
+    }
+}
+
+/// Ports that do one thing wrong.
+#[derive(Clone)]
+struct Wrong {
+    right: ReplicaPorts,
+    flaw: Flaw,
+    secret: Arc<Mutex<Option<String>>>,
+}
+
+fn unclear<T>(answer: &Result<T, CallError>) -> bool {
+    answer.as_ref().is_err_and(|error| error.fault == Fault::Indeterminate)
+}
+
+const MINTING: &str = "iam-user-controller:minting";
+
+impl Directory for Wrong {
+    async fn glance(&self, token: Option<&str>) -> Result<Page<Glance>, CallError> {
+        self.right.glance(token).await
+    }
+    async fn user(&self, name: &UserName) -> Result<Option<User>, CallError> {
+        match self.right.user(name).await {
+            Err(_) if self.flaw == Flaw::ErrorMeansNoUser => Ok(None),
+            answer => answer,
+        }
+    }
+    async fn keys(&self, name: &UserName) -> Result<Option<Vec<Key>>, CallError> {
+        self.right.keys(name).await
+    }
+    async fn attached_policies(&self, name: &UserName) -> Result<Vec<String>, CallError> {
+        self.right.attached_policies(name).await
+    }
+    async fn has_console_login(&self, name: &UserName) -> Result<bool, CallError> {
+        self.right.has_console_login(name).await
+    }
+    async fn leftovers(&self, name: &UserName) -> Result<Vec<Leftover>, CallError> {
+        self.right.leftovers(name).await
+    }
+    async fn create_user(&self, user: &NewUser) -> Result<(UserId, Timestamp, Receipt), CallError> {
+        let mut user = user.clone();
+        if self.flaw == Flaw::ForgetsBoundary {
+            user.boundary = None;
+        }
+        self.right.create_user(&user).await
+    }
+    async fn tag_user(&self, name: &UserName, tags: &Tags) -> Result<Receipt, CallError> {
+        let mut tags = tags.clone();
+        let opens = tags.get(MINTING).is_some_and(|at| at != "none");
+        if opens && self.flaw == Flaw::OpensNoMint {
+            tags.insert(MINTING.to_owned(), "none".to_owned());
+        }
+        if self.flaw == Flaw::TagsSecret {
+            let secret = self.secret.lock().expect("nobody panics").clone();
+            tags.extend(secret.map(|secret| ("secret".to_owned(), secret)));
+        }
+        self.right.tag_user(name, &tags).await
+    }
+    async fn untag_user(&self, name: &UserName, keys: &[String]) -> Result<Receipt, CallError> {
+        self.right.untag_user(name, keys).await
+    }
+    async fn put_boundary(&self, name: &UserName, policy_arn: &str) -> Result<Receipt, CallError> {
+        self.right.put_boundary(name, policy_arn).await
+    }
+    async fn create_key(&self, name: &UserName) -> Result<(MintedKey, Receipt), CallError> {
+        let mut answer = self.right.create_key(name).await;
+        if self.flaw == Flaw::RetriesCreateKey && unclear(&answer) {
+            answer = self.right.create_key(name).await;
+        }
+        if let Ok((key, _)) = &answer {
+            *self.secret.lock().expect("nobody panics") = Some(key.secret.expose().to_owned());
+            if self.flaw == Flaw::ClosesMintFirst {
+                let closed = Tags::from([(MINTING.to_owned(), "none".to_owned())]);
+                self.right.tag_user(name, &closed).await?;
+            }
+        }
+        answer
+    }
+    async fn deactivate_key(&self, name: &UserName, key: &AccessKeyId) -> Result<Receipt, CallError> {
+        self.right.deactivate_key(name, key).await
+    }
+    async fn delete_key(&self, name: &UserName, key: &AccessKeyId) -> Result<Receipt, CallError> {
+        self.right.delete_key(name, key).await
+    }
+    async fn remove(&self, name: &UserName, leftover: &Leftover) -> Result<Receipt, CallError> {
+        self.right.remove(name, leftover).await
+    }
+    async fn delete_user(&self, name: &UserName) -> Result<Receipt, CallError> {
+        self.right.delete_user(name).await
+    }
+}
+
+impl Vault for Wrong {
+    async fn get(&self, name: &ParameterName) -> Result<Option<ParameterValue>, CallError> {
+        Vault::get(&self.right, name).await
+    }
+    async fn put(&self, name: &ParameterName, text: &Secret) -> Result<Receipt, CallError> {
+        let document = KeyDocument::parse(text).ok().filter(|_| self.flaw == Flaw::PublishesCurrentOnly);
+        let text = match document {
+            Some(document) => KeyDocument { pending: None, ..document }.to_text(),
+            None => text.clone(),
+        };
+        match Vault::put(&self.right, name, &text).await {
+            Err(error) if self.flaw == Flaw::BelievesPut && error.fault == Fault::Indeterminate => {
+                Ok(Receipt::default())
+            }
+            answer => answer,
+        }
+    }
+    async fn delete(&self, name: &ParameterName) -> Result<Receipt, CallError> {
+        Vault::delete(&self.right, name).await
+    }
+}
+
+impl Identity for Wrong {
+    async fn caller(&self) -> Result<Caller, CallError> {
+        self.right.caller().await
+    }
+    async fn prove(&self, key: &AccessKeyId, secret: &Secret) -> Result<Proof, CallError> {
+        match self.flaw {
+            Flaw::ProvesNothing => Ok(Proof::Accepted),
+            _ => self.right.prove(key, secret).await,
+        }
+    }
+}
+
+impl UsersTable for Wrong {
+    async fn describe(&self) -> Result<Option<TableDescription>, CallError> {
+        UsersTable::describe(&self.right).await
+    }
+    async fn contains(&self, name: &str) -> Result<bool, CallError> {
+        match self.right.contains(name).await {
+            Err(_) if self.flaw == Flaw::ErrorMeansNoRow => Ok(false),
+            answer => answer,
+        }
+    }
+    async fn scan(&self, after: Option<&str>) -> Result<ItemPage, CallError> {
+        let mut page = self.right.scan(after).await?;
+        if self.flaw == Flaw::ScansOnePage {
+            page.next = None;
+        }
+        Ok(page)
+    }
+}
+
+impl Streams for Wrong {
+    async fn shards(&self, stream: &str, after: Option<&ShardId>) -> Result<ShardPage, StreamError> {
+        self.right.shards(stream, after).await
+    }
+    async fn children(&self, stream: &str, parent: &ShardId) -> Result<Vec<ShardDescription>, StreamError> {
+        self.right.children(stream, parent).await
+    }
+    async fn iterator(
+        &self,
+        stream: &str,
+        shard: &ShardId,
+        position: &Position,
+    ) -> Result<ShardIterator, StreamError> {
+        self.right.iterator(stream, shard, position).await
+    }
+    async fn records(&self, iterator: &ShardIterator) -> Result<Batch, StreamError> {
+        let mut batch = self.right.records(iterator).await?;
+        if self.flaw == Flaw::SkipsRemovals {
+            batch.records.retain(|record| record.kind != ChangeKind::Removed);
+        }
+        Ok(batch)
+    }
+}
+
+impl StateStore for Wrong {
+    async fn check(&self) -> Result<Result<(), String>, CallError> {
+        self.right.check().await
+    }
+    async fn load(&self) -> Result<Vec<Record>, CallError> {
+        let mut records = self.right.load().await?;
+        if self.flaw == Flaw::ForgetsRemovals {
+            records.retain(|record| !record.id.starts_with("removal/"));
+        }
+        Ok(records)
+    }
+    async fn get(&self, id: &str) -> Result<Option<Record>, CallError> {
+        StateStore::get(&self.right, id).await
+    }
+    async fn put(&self, record: &Record) -> Result<(), StateError> {
+        StateStore::put(&self.right, record).await
+    }
+    async fn delete(&self, id: &str, token: u64) -> Result<(), StateError> {
+        StateStore::delete(&self.right, id, token).await
+    }
+    async fn swap(&self, expected: Option<&Record>, new: &Record) -> Result<(), StateError> {
+        match self.right.swap(expected, new).await {
+            Err(StateError::Fenced) if self.flaw == Flaw::SharesLease => Ok(()),
+            answer => answer,
+        }
+    }
+}
+
+impl Ports for Wrong {
+    type Directory = Self;
+    type Vault = Self;
+    type Identity = Self;
+    type UsersTable = Self;
+    type Streams = Self;
+    type StateStore = Self;
+    type Clock = ReplicaPorts;
+    type Alarm = ReplicaPorts;
+
+    fn directory(&self) -> &Self {
+        self
+    }
+    fn vault(&self) -> &Self {
+        self
+    }
+    fn identity(&self) -> &Self {
+        self
+    }
+    fn users_table(&self) -> &Self {
+        self
+    }
+    fn streams(&self) -> &Self {
+        self
+    }
+    fn state(&self) -> &Self {
+        self
+    }
+    fn clock(&self) -> &ReplicaPorts {
+        &self.right
+    }
+    fn alarm(&self) -> &ReplicaPorts {
+        &self.right
+    }
+}
+
+fn run(seed: u64, flaw: Flaw) -> Report {
+    let scenario = swarm::scenario(seed);
+    let mut settings = program::settings(&scenario.account.rules);
+    flaw.settings(&mut settings);
+    harness::run(seed, &scenario, |right, shutdown| {
+        let holder = program::holder(&right);
+        program::process(Wrong { right, flaw, secret: Arc::default() }, settings.clone(), holder, shutdown)
+    })
+}
+
+#[test]
+fn every_wrong_version_is_caught() {
+    let mut slipped = Vec::new();
+    for flaw in FLAWS {
+        // What the right program would be blamed for as well is no catch.
+        let caught = (0..SEEDS).find_map(|seed| {
+            let report = run(seed, flaw);
+            let first = report.violations.first().cloned().unwrap_or_default();
+            (!report.ok() && program::run(seed, &swarm::scenario(seed)).ok()).then_some((seed, first))
+        });
+        match caught {
+            Some((seed, how)) => eprintln!("{flaw:?} is caught after {} histories: {how}", seed + 1),
+            None => slipped.push(flaw),
+        }
+    }
+    assert!(slipped.is_empty(), "not caught within {SEEDS} histories: {slipped:?}");
+}
