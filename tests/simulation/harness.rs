@@ -124,7 +124,7 @@ impl Scenario {
             settle_within: 3 * sweep + Duration::from_secs(600),
             silence: sweep + Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(30),
-            max_calls: 1_000_000,
+            max_calls: 50_000,
             resume: |_| {},
             resume_in_the_end: false,
         }
@@ -204,6 +204,7 @@ where
         shutdowns: RefCell::new(vec![CancellationToken::new(); scenario.replicas.len()]),
         found: RefCell::new(Vec::new()),
     };
+    account.operate(|world| world.max_calls = scenario.max_calls);
     for act in &scenario.before {
         stage.perform(act).await;
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::faults::{Call, Faults, Fired, Kind};
 use crate::harness::{Report, Scenario};
+use crate::prng::Prng;
 use crate::program;
 use crate::stories;
 
@@ -159,8 +160,39 @@ fn singles(stories: &[Scenario], stride: usize) -> Tally {
 /// `STRIDE=1` is all of them, which takes minutes without optimization; `make simulate` does that.
 #[test]
 fn every_fault_at_every_call_of_every_story() {
-    let stride = std::env::var("STRIDE").ok().and_then(|stride| stride.parse().ok()).unwrap_or(11);
+    let stride = number("STRIDE").and_then(|stride| usize::try_from(stride).ok()).unwrap_or(41);
     singles(&stories::all(), stride).expect_no_failure("single faults");
+}
+
+/// Two faults in one history: all pairs are millions, so `PAIRS` of each principal story are drawn.
+#[test]
+fn pairs_of_faults_in_the_principal_stories() {
+    let pairs = number("PAIRS").unwrap_or(40);
+    let stories = stories::principal();
+    let calls: Vec<Vec<Call>> = stories.iter().map(calls_of).collect();
+    let jobs: Vec<(usize, u64)> =
+        (0..stories.len()).flat_map(|story| (0..pairs).map(move |pair| (story, pair))).collect();
+    let tally = spread(&jobs, |(story, pair), tally| {
+        let mut prng = Prng::new(*pair);
+        let calls = &calls[*story];
+        let mut one = || {
+            let at = prng.below(calls.len() as u64);
+            let call = calls[usize::try_from(at).unwrap_or(0)];
+            let kinds: Vec<Kind> = Kind::ALL.iter().copied().filter(|kind| kind.applies_to(call)).collect();
+            let kind = kinds[usize::try_from(prng.below(kinds.len() as u64)).unwrap_or(0)];
+            (at + 1, kind)
+        };
+        let script = [one(), one()];
+        let mut scenario = stories[*story].clone();
+        scenario.account.faults = Faults::scripted(&script);
+        tally.add(&program::run(0, &scenario), || format!("{script:?}"));
+    });
+    tally.expect_no_failure("pairs of faults");
+}
+
+/// A number from the environment.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 /// The stories of this name, with a fault at every call of one kind.
@@ -191,7 +223,7 @@ fn a_name_that_was_just_freed_is_no_conflict() {
 #[ignore = "prints one history"]
 fn tell() {
     let wanted = std::env::var("STORY").unwrap_or_default();
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
+    let seed = number("SEED").unwrap_or(0);
     let script = std::env::var("FAULTS").unwrap_or_default();
     let script: Vec<(u64, Kind)> = script
         .split(',')
