@@ -281,7 +281,7 @@ async fn start<P: Ports>(ports: &P, settings: &Settings) -> Result<Option<UserId
     }
     let caller = insist(|| ports.identity().caller()).await;
     tracing::info!(account = caller.account, caller = caller.arn, table = described.arn, "connected");
-    Ok(caller.arn.contains(":user/").then_some(UserId(caller.user_id)))
+    Ok(caller.own_user())
 }
 
 async fn insist<T, F: Future<Output = Result<T, CallError>>>(call: impl Fn() -> F) -> T {

@@ -126,6 +126,27 @@ impl<P: Ports> Surveyor<'_, P> {
         })
     }
 
+    /// What `dry_run` has for a sweep: a survey, and the report that a sweep would make of it.
+    ///
+    /// # Errors
+    /// When a call fails.
+    pub async fn instead_of_a_sweep(&self) -> Result<(Survey, SweepReport), CallError> {
+        let begun = self.ports.clock().monotonic();
+        let started = AwsTime::of(self.ports.clock()).now;
+        let survey = self.everybody().await?;
+        let took = self.ports.clock().monotonic().saturating_sub(begun);
+        let report = SweepReport {
+            started,
+            took_millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            rows: survey.rows,
+            owned_users: survey.owned_users,
+            looked_at: survey.users.len() - survey.orphans,
+            orphans: survey.orphans,
+            orphans_due: 0,
+        };
+        Ok((survey, report))
+    }
+
     /// Looks at one name.
     ///
     /// # Errors
@@ -247,25 +268,13 @@ pub(crate) async fn observe_forever<P: Ports>(common: &Common<P>, shutdown: &Can
     }
 }
 
-/// A survey is what `dry_run` has for a sweep, also for `/status` and the metrics.
 async fn observe_once<P: Ports>(common: &Common<P>, surveyor: &Surveyor<'_, P>) {
-    let begun = common.ports.clock().monotonic();
-    let started = AwsTime::of(common.ports.clock()).now;
-    match surveyor.everybody().await {
-        Ok(survey) => {
-            show(common, &survey, started);
-            let took = common.ports.clock().monotonic().saturating_sub(begun);
+    match surveyor.instead_of_a_sweep().await {
+        Ok((survey, report)) => {
+            show(common, &survey, report.started);
             let mut progress = common.status.progress();
             (progress.swept, progress.sweep_failure) = (true, None);
-            progress.last_sweep = Some(SweepReport {
-                started,
-                took_millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-                rows: survey.rows,
-                owned_users: survey.owned_users,
-                looked_at: survey.users.len() - survey.orphans,
-                orphans: survey.orphans,
-                orphans_due: 0,
-            });
+            progress.last_sweep = Some(report);
         }
         Err(error) => {
             tracing::error!(%error, "a survey failed");

@@ -38,6 +38,9 @@ pub enum CommandError {
         /// How long it was waited for.
         patience: Duration,
     },
+    /// `dry_run` is set.
+    #[error("dry_run is set, which changes nothing: nothing was resumed")]
+    DryRun,
     /// The leader could not do it.
     #[error("{0}")]
     Failed(String),
@@ -104,6 +107,9 @@ fn text(status: &Status) -> String {
 }
 
 async fn resume<P: Ports>(ports: &P, settings: &Settings, holder: String) -> Result<String, CommandError> {
+    if settings.dry_run {
+        return Err(CommandError::DryRun);
+    }
     let names = match ask_leader(ports, settings, CommandKind::Resume, holder, RESUME_PATIENCE).await? {
         Asked::Leader(answer) => answer.resumed,
         Asked::Nobody(lease) => {

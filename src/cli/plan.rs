@@ -6,7 +6,6 @@ use super::args::PlanArgs;
 use super::{CHANGES, FAILED, fail, say, say_json};
 use crate::config::Settings;
 use crate::core::plan::State;
-use crate::core::user::UserId;
 
 use crate::ports::{CallError, Identity, Ports};
 use crate::survey::{Planned, Survey, Surveyor};
@@ -28,8 +27,7 @@ pub async fn run<P: Ports>(ports: &P, settings: &Settings, args: &PlanArgs) -> E
 }
 
 async fn survey<P: Ports>(ports: &P, settings: &Settings, args: &PlanArgs) -> Result<Survey, CallError> {
-    let caller = ports.identity().caller().await?;
-    let own_user = caller.arn.contains(":user/").then_some(UserId(caller.user_id));
+    let own_user = ports.identity().caller().await?.own_user();
     let surveyor = Surveyor { ports, settings, own_user };
     match &args.user {
         None => surveyor.everybody().await,

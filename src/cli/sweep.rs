@@ -1,4 +1,5 @@
-//! `sweep`: one full pass, by the leader when there is one, else by this process.
+//! `sweep`: one full pass, by the leader when there is one, else by this process. With `dry_run` it
+//! is a survey, which needs no lease.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,7 +11,8 @@ use super::deletions::{Asked, CommandError, ask_leader};
 use super::{FAILED, fail, say, say_json};
 use crate::app::{self, CommandKind};
 use crate::config::Settings;
-use crate::ports::Ports;
+use crate::ports::{CallError, Identity, Ports};
+use crate::survey::Surveyor;
 use crate::sweep::SweepReport;
 
 /// A full account of 5,000 users takes a leader that is throttled by SSM half an hour.
@@ -24,6 +26,7 @@ pub async fn run<P: Ports>(
     holder: String,
     shutdown: CancellationToken,
 ) -> ExitCode {
+    let dry_run = settings.dry_run;
     match sweep(ports, settings, holder, shutdown).await {
         Ok(report) if args.json => {
             say_json(&report);
@@ -38,6 +41,9 @@ pub async fn run<P: Ports>(
                 report.looked_at,
                 report.orphans
             ));
+            if dry_run {
+                say("dry_run is set: nothing was changed.");
+            }
             ExitCode::SUCCESS
         }
         Err(error) => fail(FAILED, error),
@@ -50,6 +56,10 @@ async fn sweep<P: Ports>(
     holder: String,
     shutdown: CancellationToken,
 ) -> Result<SweepReport, String> {
+    if settings.dry_run {
+        let surveyed = survey(&ports, &settings).await;
+        return surveyed.map_err(|error| error.to_string());
+    }
     let asked = tokio::select! {
         biased;
         () = shutdown.cancelled() => return Err("stopped".to_owned()),
@@ -65,4 +75,10 @@ async fn sweep<P: Ports>(
                 .map_err(|error| error.to_string())
         }
     }
+}
+
+async fn survey<P: Ports>(ports: &P, settings: &Settings) -> Result<SweepReport, CallError> {
+    let own_user = ports.identity().caller().await?.own_user();
+    let (_, report) = Surveyor { ports, settings, own_user }.instead_of_a_sweep().await?;
+    Ok(report)
 }

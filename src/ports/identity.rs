@@ -4,7 +4,7 @@ use std::future::Future;
 
 use super::CallError;
 use crate::core::secret::Secret;
-use crate::core::user::AccessKeyId;
+use crate::core::user::{AccessKeyId, UserId};
 
 /// The principal behind the controller's own credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,13 @@ pub struct Caller {
     pub arn: String,
     /// Its unique id (`AIDA…` for a user, `AROA…:session` for a role).
     pub user_id: String,
+}
+
+impl Caller {
+    /// The user that it is, when it is one, and no role.
+    pub fn own_user(self) -> Option<UserId> {
+        self.arn.contains(":user/").then_some(UserId(self.user_id))
+    }
 }
 
 /// What AWS said to a call that was signed with a new key.

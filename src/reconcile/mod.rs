@@ -328,8 +328,10 @@ impl<P: Ports> Reconciler<P> {
     }
 }
 
-/// How often a held deletion asks again; `deletions resume` asks at once.
-const HELD_PAUSE: std::time::Duration = std::time::Duration::from_secs(30);
+/// How often a held deletion asks again, in case nobody tells it that the hold is over. Each look is
+/// four calls, and a brake that holds holds many; `deletions resume`, the end of a hold and a row
+/// that is back all ask at once.
+const HELD_PAUSE: std::time::Duration = std::time::Duration::from_secs(600);
 
 fn state_failed(error: crate::ports::StateError) -> Look {
     match error {

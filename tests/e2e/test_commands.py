@@ -121,7 +121,11 @@ def test_dry_run_changes_nothing(world):
     eventually(lambda: daemon.state(user), 15, "/users shows the user")
     assert daemon.user(user)["reason"], "it says what would be done"
     daemon.wait_sweeps(2)
-    # Not even the state table: no lease, no checkpoint.
+    code, out, err = daemon.run("sweep", "--json")
+    assert code == 0 and json.loads(out)["rows"] == 1, (out, err)
+    code, out, err = daemon.run("deletions", "resume")
+    assert code == 1 and "dry_run" in err, (out, err)
+    # Not even the state table: no lease, no checkpoint, no command.
     written = proxy.since(matches=lambda call: call.mutates and call.action != "GetCallerIdentity")
     assert not written, list(map(str, written))
     assert world.account.user(user) is None
