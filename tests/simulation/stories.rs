@@ -51,6 +51,7 @@ fn with(name: &'static str, change: impl FnOnce(&mut Rules)) -> Scenario {
     let mut rules = Rules::contract();
     rules.orphan_min_age = secs(30);
     rules.lateness = secs(3_600);
+    rules.brake = (100, 100, secs(3_600));
     rules.grace = secs(30);
     change(&mut rules);
     let mut account = AccountSettings::new(rules);

@@ -195,6 +195,10 @@ fn random_histories() {
 #[ignore = "takes as long as it is told to"]
 fn simulate() {
     if let Some(seed) = matrix::number("SEED") {
+        if std::env::var_os("LOG").is_some() {
+            let log = tracing_subscriber::fmt().without_time().with_max_level(tracing::Level::DEBUG);
+            log.with_ansi(false).with_writer(std::io::stderr).init();
+        }
         let mut scenario = scenario(seed);
         scenario.account.keep_text = true;
         let report = program::run(seed, &scenario);

@@ -178,6 +178,11 @@ impl World {
     pub(crate) fn overwrite_parameter(&mut self, name: &UserName, text: &str, secure: bool) {
         let parameter = self.parameter_of(name);
         self.vault_meddled(&parameter);
+        let owner = self.parameter_owner(&parameter);
+        if self.iam.live(&owner).is_none() && !self.table.contains_folded(&owner) {
+            // A parameter that somebody writes for nobody is theirs to delete.
+            self.ssm.owners.remove(&parameter);
+        }
         // What SSM refuses changes nothing; an operator may try.
         let _refused = self.write_parameter(&parameter, text, secure);
     }

@@ -65,6 +65,11 @@ impl Table {
         self.life.get(name).is_some_and(|life| life.present)
     }
 
+    /// Whether this is another table than the first.
+    pub(crate) fn was_recreated(&self) -> bool {
+        self.generation > 1
+    }
+
     /// Whether a row of this name is there in any spelling.
     pub(crate) fn contains_folded(&self, folded: &str) -> bool {
         self.life.iter().any(|(name, life)| life.present && name.eq_ignore_ascii_case(folded))
