@@ -71,6 +71,10 @@ e2e: build ## End-to-end tests: the release binary against emulators. E2E='-k br
 	$(PYTHON) -m pytest tests/e2e -v -m 'not timing' -n $(E2E_WORKERS) $(E2E) $(NONE_IS_FINE)
 	$(PYTHON) -m pytest tests/e2e -v -m timing -s $(E2E) $(NONE_IS_FINE)
 
+.PHONY: infra
+infra: build ## Terraform module, role, alerts, dashboard and image: installs Debian packages, takes long
+	@tests/infra/run
+
 .PHONY: fmt
 fmt: ## Format the Rust code
 	cargo fmt

@@ -137,3 +137,11 @@ fn the_check_for_imports_finds_what_it_looks_for() {
     );
     assert!(named_rooms("//! [`crate::aws`]").is_empty());
 }
+
+#[test]
+fn terraform_renders_the_role_from_the_programs_own_list() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("terraform/actions.json");
+    let listed: serde_json::Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let called = serde_json::to_value(iam_user_controller::aws::actions::ACTIONS).unwrap();
+    assert_eq!(listed, called, "terraform/actions.json has to say what src/aws/actions.rs says");
+}

@@ -70,6 +70,8 @@ pub struct Memory {
     pub remove_parameter: bool,
     /// CreateUser was told since this time that the name is taken, while GetUser knows no such user.
     pub name_taken_since: Option<Timestamp>,
+    /// When CreateUser last said so although no late read or write could explain it any more.
+    pub name_taken_again: Option<Timestamp>,
     /// Foreign keys that are inactive, with the sweep in which that was first seen.
     pub idle_foreign: BTreeMap<AccessKeyId, u64>,
     /// Keys that AWS has quarantined; they are replaced without overlap.
@@ -97,7 +99,7 @@ pub const MINT_SLACK: Duration = Duration::from_secs(5);
 pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// After this time a name that is taken, by a user that cannot be seen, is taken by one that is
-/// spelled otherwise, and not by a new one.
+/// spelled otherwise: neither by a new one, nor by one that was deleted moments ago.
 pub const NAME_SETTLE: Duration = Duration::from_secs(20);
 
 /// How soon CreateUser is tried again for a name that is taken.
@@ -121,8 +123,8 @@ impl Memory {
     /// Notes that CreateUser was told that the name is taken.
     pub fn name_taken(&mut self, now: Timestamp) {
         let since = *self.name_taken_since.get_or_insert(now);
-        if now >= since + NAME_RETRY {
-            self.name_taken_since = Some(now - NAME_SETTLE);
+        if now >= since + NAME_SETTLE {
+            self.name_taken_again = Some(now);
         }
     }
 
@@ -137,7 +139,7 @@ impl Memory {
             self.mint_failure = None;
         }
         if let Some(user) = &observed.user {
-            self.name_taken_since = None;
+            (self.name_taken_since, self.name_taken_again) = (None, None);
             if self.condemned.as_ref().is_some_and(|condemned| *condemned != user.id) {
                 self.condemned = None;
             }

@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 /// DynamoDB Streams keeps a record for 24 hours.
+#[cfg(test)]
 pub(super) const RETENTION: Duration = Duration::from_secs(24 * 3600);
+
+/// A shard of which nothing has been read yet is surely whole when it was looked at within this time.
+/// Less than the retention, because the last look may have missed what was written a little before.
+pub(super) const LOOKED_AT_IN_TIME: Duration = Duration::from_secs(24 * 3600 - 600);
 
 /// How long the checkpoint of a finished shard is kept. Twice the retention: by then no child of it
 /// can appear whose records are still to be had.

@@ -149,6 +149,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         /// Whatever the order, the mark is what a naive computation says, and never passes an unsettled change.
         #[test]
         fn agrees_with_the_definition(order in Just((0..40u64).collect::<Vec<_>>()).prop_shuffle(), until in 0..40usize) {

@@ -139,17 +139,18 @@ impl<P: Ports> Feed<P> {
         }
         (lane.failures, lane.denials, lane.fine_until, lane.failing) = (0, 0, now, false);
         let unread = follower.graph.shard(id).is_some_and(|shard| shard.progress() == Progress::Unread);
-        let (first_ordinal, missing) = match follower.graph.page(id, &batch.records, wall) {
-            Some(PageRead::Taken { first_ordinal, missing }) => (first_ordinal, missing),
-            Some(PageRead::Refused(finding)) => {
-                lane.iterator = None;
-                lane.due = sent + POLL_SPACING;
-                follower.dirty.insert(id.clone());
-                self.gap(finding);
-                return;
-            }
-            None => return,
-        };
+        let (first_ordinal, missing) =
+            match follower.graph.page(id, &batch.records, batch.next.is_none(), wall) {
+                Some(PageRead::Taken { first_ordinal, missing }) => (first_ordinal, missing),
+                Some(PageRead::Refused(finding)) => {
+                    lane.iterator = None;
+                    lane.due = sent + POLL_SPACING;
+                    follower.dirty.insert(id.clone());
+                    self.gap(finding);
+                    return;
+                }
+                None => return,
+            };
         let records = batch.records.len();
         for (ordinal, record) in (first_ordinal..).zip(batch.records) {
             self.outbox.push_back(Change {
@@ -164,9 +165,7 @@ impl<P: Ports> Feed<P> {
         if records > 0 {
             follower.last_record = now;
         }
-        // The records of the last page come before the end.
         if batch.next.is_none() {
-            follower.graph.end(id);
             lane.ask_due = now;
         }
         let ending = follower.graph.shard(id).is_some_and(|shard| shard.closed());
@@ -211,7 +210,9 @@ impl<P: Ports> Feed<P> {
                     // Whether it is the shard or the stream that is gone, a listing tells.
                     follower.discovery.due = follower.discovery.due.min(now);
                 }
-                if lane.denials >= DENIALS { Verdict::Lose } else { Verdict::Again }
+                // Not while the stream as a whole is in doubt: it would be told shard by shard.
+                let decided = lane.denials >= DENIALS && follower.discovery.gone == 0;
+                if decided { Verdict::Lose } else { Verdict::Again }
             }
             StreamError::Trimmed => {
                 lane.denials += 1;

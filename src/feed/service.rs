@@ -227,10 +227,7 @@ impl<P: Ports> Feed<P> {
         for lane in self.followers.iter_mut().flat_map(|follower| follower.lanes.values_mut()) {
             lane.fine_until = now;
         }
-        let result = self.follow(&stop, &drained).await;
-        self.view.retire();
-        self.metrics.retire();
-        result
+        self.follow(&stop, &drained).await
     }
 
     async fn follow(
@@ -294,7 +291,9 @@ impl<P: Ports> Feed<P> {
             room = self.changes.reserve(), if phase == Phase::Following && !self.outbox.is_empty() => {
                 Event::Room(room.is_ok())
             }
-            room = self.gaps.reserve(), if !self.gap_outbox.is_empty() => Event::Room(room.is_ok()),
+            room = self.gaps.reserve(), if phase != Phase::Draining && !self.gap_outbox.is_empty() => {
+                Event::Room(room.is_ok())
+            }
             () = tokio::time::sleep(wait) => Event::Time,
         };
         match event {
@@ -466,6 +465,15 @@ impl<P: Ports> Feed<P> {
             shards,
         };
         self.view.publish(snapshot, fine_until, self.running.then_some(now));
+    }
+}
+
+/// However the feed ends, also by being dropped in the middle: nothing of it is stuck any more, and
+/// its state is another's to tell.
+impl<P: Ports> Drop for Feed<P> {
+    fn drop(&mut self) {
+        self.view.retire();
+        self.metrics.retire();
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::checkpoint::ShardCheckpoint;
 use super::gap::GapCause;
-use super::limits::{EMPTY_PAGES_WHEN_CAUGHT_UP, KEEP_FINISHED, RETENTION, WRITE_IDLE};
+use super::limits::{EMPTY_PAGES_WHEN_CAUGHT_UP, KEEP_FINISHED, LOOKED_AT_IN_TIME, WRITE_IDLE};
 use super::low_water::LowWater;
 use crate::core::time::Timestamp;
 use crate::ports::{ChangeRecord, Position, SequenceNumber, ShardDescription, ShardId};
@@ -229,23 +229,33 @@ impl ShardGraph {
         self.listed_once
     }
 
-    /// Whether the shard may be read now: its place is stored, it is not at its end, and its parent is.
+    /// Whether the shard may be read now: its place is stored, it is not at its end, and all shards
+    /// before it are.
+    ///
+    /// All, and not only its parent: after a restart a grandparent may have to be read again while
+    /// the parent, all of whose changes were settled, is finished.
     pub(super) fn may_read(&self, id: &ShardId) -> bool {
-        self.shards.get(id).is_some_and(|shard| {
-            shard.saved.is_some()
-                && !shard.ended()
-                && match &shard.parent {
-                    None => true,
-                    Some(parent) => self.shards.get(parent).map_or(shard.parent_settled, Shard::ended),
-                }
-        })
+        let Some(shard) = self.shards.get(id).filter(|shard| shard.saved.is_some() && !shard.ended()) else {
+            return false;
+        };
+        let mut at = shard;
+        while let Some(parent) = &at.parent {
+            match self.shards.get(parent) {
+                Some(parent) if parent.ended() => at = parent,
+                Some(_) => return false,
+                // Finished and forgotten, or not seen yet.
+                None => return at.parent_settled,
+            }
+        }
+        true
     }
 
-    /// Takes a page of a shard.
+    /// Takes a page of a shard; the `last` one ends it.
     pub(super) fn page(
         &mut self,
         id: &ShardId,
         records: &[ChangeRecord],
+        last: bool,
         now: Timestamp,
     ) -> Option<PageRead> {
         let shard = self.shards.get_mut(id)?;
@@ -264,8 +274,8 @@ impl ShardGraph {
             shard.withdraw(now);
             return Some(PageRead::Refused(finding));
         }
-        let stale =
-            shard.mark.position() == Position::TrimHorizon && now.since(shard.read_through) > RETENTION;
+        let stale = shard.mark.position() == Position::TrimHorizon
+            && now.since(shard.read_through) > LOOKED_AT_IN_TIME;
         let missing = stale.then(|| Finding {
             cause: GapCause::Trimmed,
             from: Some(shard.read_through),
@@ -287,13 +297,17 @@ impl ShardGraph {
             shard.read_through = record.created;
         }
         shard.empty_pages = if records.is_empty() { shard.empty_pages.saturating_add(1) } else { 0 };
-        if shard.caught_up() {
+        if last {
+            // When it was closed is not known, only that it was before now: its children may have
+            // records that are older.
+            self.end(id);
+        } else if shard.caught_up() {
             shard.read_through = now;
         }
         Some(PageRead::Taken { first_ordinal: first_ordinal.unwrap_or_default(), missing })
     }
 
-    /// The shard was read to its end.
+    /// Nothing more comes from the shard.
     pub(super) fn end(&mut self, id: &ShardId) {
         if let Some(shard) = self.shards.get_mut(id).filter(|shard| !shard.ended()) {
             shard.progress = Progress::Ended;
@@ -564,5 +578,116 @@ impl Shard {
 
     pub(super) fn mark(&self) -> &LowWater {
         &self.mark
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const STREAM: &str = "stream";
+
+    fn start() -> Timestamp {
+        Timestamp::from_secs(1_767_225_600)
+    }
+
+    fn id(name: &str) -> ShardId {
+        ShardId(name.to_owned())
+    }
+
+    fn shown(name: &str, parent: Option<&str>) -> ShardDescription {
+        ShardDescription { id: id(name), parent: parent.map(id), closed: false }
+    }
+
+    /// A graph of these shards, all stored and listed.
+    fn graph(shards: &[(&str, Option<&str>)]) -> ShardGraph {
+        let mut graph = ShardGraph::restore(STREAM, Vec::new(), false);
+        for (name, parent) in shards {
+            graph.seen(&shown(name, *parent), start());
+        }
+        graph.listed(&shards.iter().map(|(name, _)| id(name)).collect());
+        for (name, _) in shards {
+            save(&mut graph, name, start());
+        }
+        graph
+    }
+
+    fn save(graph: &mut ShardGraph, name: &str, now: Timestamp) {
+        if let Some(checkpoint) = graph.unsaved(&id(name), now) {
+            graph.saved(checkpoint);
+        }
+    }
+
+    /// The shards that may be read.
+    fn readable(graph: &ShardGraph) -> Vec<&str> {
+        graph.shards().map(|(id, _)| id).filter(|id| graph.may_read(id)).map(|id| id.0.as_str()).collect()
+    }
+
+    #[test]
+    fn which_shards_may_be_read() {
+        for (shards, ended, expected) in [
+            (vec![("a", None)], vec![], vec!["a"]),
+            (vec![("a", None), ("b", Some("a")), ("c", Some("a"))], vec![], vec!["a"]),
+            (vec![("a", None), ("b", Some("a")), ("c", Some("a"))], vec!["a"], vec!["b", "c"]),
+            // Children before parents, in the order of the listing.
+            (vec![("a", Some("b")), ("b", Some("c")), ("c", None)], vec![], vec!["c"]),
+            // A parent that is not listed holds up nothing.
+            (vec![("b", Some("gone"))], vec![], vec!["b"]),
+            // Nor does a circle that an endpoint makes up.
+            (vec![("a", Some("a"))], vec![], vec!["a"]),
+            (vec![("a", Some("b")), ("b", Some("a"))], vec![], vec!["b"]),
+            (vec![("a", Some("b")), ("b", Some("c")), ("c", Some("a"))], vec!["c", "b"], vec!["a"]),
+        ] {
+            let mut graph = graph(&shards);
+            for name in &ended {
+                graph.page(&id(name), &[], true, start());
+            }
+            assert_eq!(readable(&graph), expected, "{shards:?} {ended:?}");
+        }
+    }
+
+    #[test]
+    fn a_shard_is_read_only_when_its_place_is_stored_and_its_parent_is_decided() {
+        let mut graph = graph(&[("a", None)]);
+        graph.seen(&shown("c", Some("b")), start());
+        save(&mut graph, "c", start());
+        assert_eq!(readable(&graph), ["a"], "the parent may be on the next page");
+        graph.seen(&shown("b", Some("a")), start());
+        assert_eq!(graph.listed(&["a", "b", "c"].map(id).into()), []);
+        graph.page(&id("a"), &[], true, start());
+        assert_eq!(readable(&graph), Vec::<&str>::new(), "b has no stored place yet");
+        save(&mut graph, "b", start());
+        assert_eq!(readable(&graph), ["b"]);
+    }
+
+    #[test]
+    fn a_finished_shard_is_forgotten_when_nothing_can_refer_to_it() {
+        let day = Duration::from_secs(24 * 3600);
+        //   days later, still listed, child begun → forgotten
+        for (days, listed, begun, expected) in [
+            (1, false, true, false),
+            (3, true, true, false),
+            (3, false, false, false),
+            (3, false, true, true),
+        ] {
+            let mut graph = graph(&[("a", None), ("b", Some("a"))]);
+            graph.page(&id("a"), &[], true, start());
+            save(&mut graph, "a", start());
+            let later = start() + day * days;
+            if begun {
+                graph.page(&id("b"), &[], false, later);
+                save(&mut graph, "b", later);
+            }
+            let shown = if listed { vec![id("a"), id("b")] } else { vec![id("b")] };
+            graph.listed(&shown.into_iter().collect());
+            let forgotten = graph.prunable(later);
+            assert_eq!(forgotten == [id("a")], expected, "{days} {listed} {begun}");
+            for gone in &forgotten {
+                graph.forget(gone);
+                assert_eq!(readable(&graph), ["b"]);
+            }
+        }
     }
 }

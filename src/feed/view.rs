@@ -110,7 +110,7 @@ impl FeedView {
         *self.inner() = Inner { snapshot, fine_until, alive_at };
     }
 
-    /// The feed has ended: nothing of it can be stuck any more.
+    /// The feed has ended.
     pub(super) fn retire(&self) {
         let mut inner = self.inner();
         inner.alive_at = None;

@@ -33,7 +33,10 @@ SETTINGS = {
     "IUC_SWEEP__SCHEDULE": "*/4 * * * * *",
     "IUC_SWEEP__FULL_EVERY": "4s",
     "IUC_STREAM__POLL_INTERVAL": "200ms",
-    "IUC_ORPHANS__MIN_AGE": "1h",
+    "IUC_ORPHANS__MIN_AGE": "1s",
+    "IUC_ORPHANS__ACTION": "report",
+    # Rows go faster here than a brake for real life lets users go.
+    "IUC_DELETIONS__MAX_COUNT": "1000",
     "IUC_LEASE__TTL": "3s",
 }
 

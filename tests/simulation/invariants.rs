@@ -14,7 +14,7 @@ use iam_user_controller::core::document::KeyDocument;
 use iam_user_controller::core::observed::{Leftover, Tags};
 use iam_user_controller::core::parameter_name::ParameterTemplate;
 use iam_user_controller::core::policy::{Adopt, ForeignKeys, OrphanAction, OrphanScope, Policy};
-use iam_user_controller::core::user::{AccessKeyId, UserName};
+use iam_user_controller::core::user::{AccessKeyId, UserId, UserName};
 use iam_user_controller::ports::{NewUser, Record};
 
 use crate::account::{Maker, SECRET_MARK, SimKey, SimUser, World, is_owned, tag};
@@ -136,8 +136,8 @@ pub(crate) struct Book {
     program_acts: bool,
     /// Which replica holds the lease, and since when.
     holder: Option<(usize, u64)>,
-    /// When users were deleted by the program.
-    deletions: VecDeque<u64>,
+    /// Which users the program deleted, or tried to, and when first.
+    deletions: VecDeque<(u64, UserId)>,
     /// An operator let held deletions go on.
     pub(crate) deletions_resumed: bool,
     /// Users whose row was not there then: their deletion is licensed, and uses up no budget.
@@ -248,11 +248,11 @@ fn row_lately(world: &World, folded: &str) -> bool {
     lives.any(|(_, life)| life.present || life.removed_ms.is_some_and(|removed| removed >= since))
 }
 
-/// Whether a row of this name is there, and has been for longer than the grace.
-fn row_stands(world: &World, folded: &str) -> bool {
+/// Whether the row of this user is there, in its very spelling, and has been for longer than the grace.
+fn row_stands(world: &World, user: &SimUser) -> bool {
     let since = world.now.saturating_sub(ms(world.rules.grace));
-    let mut lives = world.table.life.iter().filter(|(name, _)| name.eq_ignore_ascii_case(folded));
-    lives.any(|(_, life)| life.present && life.present_since_ms <= since.max(1))
+    let life = world.table.life.get(user.name.as_str());
+    life.is_some_and(|life| life.present && life.present_since_ms <= since.max(1))
 }
 
 /// 7: why this user may be taken down, or why not.
@@ -265,7 +265,7 @@ fn removal_evidence(world: &World, folded: &str, user: &SimUser) -> Result<(), S
     if user.doomed {
         return Ok(());
     }
-    if row_stands(world, folded) {
+    if row_stands(world, user) {
         return if removed_since { Ok(()) } else { Err("its row has been there all its life".to_owned()) };
     }
     let dropped =
@@ -460,7 +460,7 @@ fn key_loss(world: &World, folded: &str, user: &SimUser, id: &AccessKeyId, broke
     if user.meddled_ms.is_some() && key.maker == Maker::Program {
         return;
     }
-    if key.maker == Maker::Operator && !key.claimed {
+    if key.maker == Maker::Operator && !key.claimed && key.published_ms.is_none() {
         if policy.foreign == ForeignKeys::Report && !key.ambiguous {
             broken.push((2, format!("{id} of {folded} is taken away, and somebody else made it")));
         }
@@ -506,14 +506,19 @@ fn brake(world: &mut World, folded: &str) {
         world.book.licensed.swap_remove(index);
         return;
     }
+    let Some(id) = world.iam.live(folded).map(|user| user.id.clone()) else { return };
     let (count, percent, window) = world.rules.brake;
-    let window = ms(window);
-    world.book.deletions.retain(|at| at + window > now);
-    world.book.deletions.push_back(now);
+    // What was granted long ago may be carried out now, after a restart or two.
+    let window = ms(window).saturating_sub(2 * ms(world.rules.grace));
+    world.book.deletions.retain(|(at, _)| at + window > now);
+    if world.book.deletions.iter().all(|(_, known)| *known != id) {
+        world.book.deletions.push_back((now, id));
+    }
     let deleted = world.book.deletions.len() as u64;
     let owned =
         world.iam.all().filter(|(_, user)| is_owned(user.tags.get(), &world.rules.policy)).count() as u64;
-    let base = owned + deleted - 1;
+    // The program counts users when it sweeps; some may have come or gone since.
+    let base = owned + deleted + 1;
     if deleted > u64::from(count) && deleted * 100 > u64::from(percent) * base {
         violation(
             world,
@@ -679,7 +684,7 @@ fn key_faults(world: &World, user: &SimUser, document: &KeyDocument, key: &SimKe
         }
     } else if key.maker == Maker::Program || key.claimed {
         faults.push(format!("{} is a key that nobody can use", key.id));
-    } else if policy.foreign == ForeignKeys::Revoke && age > late {
+    } else if policy.foreign == ForeignKeys::Revoke {
         faults.push(format!("{} is foreign and still there", key.id));
     }
 }
@@ -697,6 +702,15 @@ pub(crate) fn unsettled(world: &World) -> Vec<String> {
             faults.push(format!("{row}: there is no user"));
             continue;
         };
+        if user.name.as_str() != row {
+            // IAM finds it all the same. Only the removal of its own row makes it go; else it is a conflict.
+            let life = world.table.life.get(user.name.as_str());
+            let owed = life.and_then(|life| life.owed_ms).unwrap_or(0);
+            if is_owned(user.tags.get(), policy) && owed / 1_000 > user.created_ms / 1_000 {
+                faults.push(format!("{row}: the user is still spelled {}", user.name));
+            }
+            continue;
+        }
         let owed = world.table.life.get(user.name.as_str()).and_then(|life| life.owed_ms);
         if is_owned(user.tags.get(), policy)
             && owed.is_some_and(|owed| owed / 1_000 > user.created_ms / 1_000)
@@ -727,12 +741,15 @@ fn blocked(world: &World, user: &SimUser) -> bool {
     }
     let foreign: Vec<&SimKey> =
         user.live_keys().filter(|key| key.maker == Maker::Operator && !key.claimed).collect();
-    let crowded = !foreign.is_empty() && user.live_keys().count() >= 2 && !current_works(world, user);
+    // Two keys, and no document that works: consumers may use either, and one has to leave first.
+    let minting = tag(user.tags.get(), MINTING).is_some_and(|at| at != "none");
+    let crowded = user.live_keys().count() >= 2 && !current_works(world, user) && !minting;
     let puzzling = user.live_keys().count() >= 2 && foreign.iter().any(|key| key.ambiguous);
     let document = world.document_of(&user.name);
     let current = document.as_ref().and_then(KeyDocument::current_id).and_then(|id| user.live_key(id));
     let deactivated = user.meddled_ms.is_some() && current.is_some_and(|key| !*key.active.get());
-    deactivated || puzzling || (crowded && world.rules.policy.foreign == ForeignKeys::Report)
+    let revoked = !foreign.is_empty() && world.rules.policy.foreign == ForeignKeys::Revoke;
+    deactivated || puzzling || (crowded && !revoked)
 }
 
 /// Users and parameters that should be gone.

@@ -33,7 +33,7 @@ pub(crate) fn settings(rules: &Rules) -> Settings {
         ("DELETIONS__MAX_PERCENT", percent.to_string()),
         ("DELETIONS__WINDOW", seconds(window)),
         // Every user is looked at in full between the end of the faults and the end of the silence.
-        ("SWEEP__FULL_EVERY", "150s".to_owned()),
+        ("SWEEP__FULL_EVERY", "50s".to_owned()),
         // Polls that find nothing are most of a history; the feed's pace is not what is tested here.
         ("STREAM__POLL_INTERVAL", "1s".to_owned()),
         ("STREAM__IDLE_INTERVAL", "5s".to_owned()),

@@ -49,14 +49,16 @@ fn story(name: &'static str) -> Scenario {
 
 fn with(name: &'static str, change: impl FnOnce(&mut Rules)) -> Scenario {
     let mut rules = Rules::contract();
-    rules.orphan_min_age = secs(60);
+    rules.orphan_min_age = secs(30);
     rules.lateness = secs(3_600);
+    rules.grace = secs(30);
     change(&mut rules);
     let mut account = AccountSettings::new(rules);
-    account.sweep_every = secs(120);
+    account.sweep_every = secs(45);
     account.conduct.spread_ms = 1_500;
     let mut scenario = Scenario::new(name, account);
-    scenario.faults_until = secs(90);
+    scenario.faults_until = secs(60);
+    scenario.silence = secs(60);
     scenario.resume = program::resume;
     scenario.before([put("zoe"), owned("zoe", 1, None)])
 }

@@ -45,7 +45,7 @@ fn rules(prng: &mut Prng) -> Rules {
         rules.policy.foreign = ForeignKeys::Revoke;
     }
     if prng.chance(300) {
-        rules.brake = (prng.between(0, 3) as u32, prng.between(0, 50) as u32, secs(prng.between(60, 3_600)));
+        rules.brake = (prng.between(0, 3) as u32, prng.between(0, 50) as u32, secs(prng.between(600, 3_600)));
     } else {
         rules.brake = (100, 100, secs(3_600));
     }
@@ -185,20 +185,16 @@ fn now() -> Instant {
     Instant::now()
 }
 
-fn variable(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 #[test]
 fn random_histories() {
-    seeds(0, 300, false).expect_no_failure("swarm");
+    seeds(0, 100, false).expect_no_failure("swarm");
 }
 
 /// `make simulate SEEDS=n` runs n histories from `FROM`; `make simulate SEED=n` tells history n.
 #[test]
 #[ignore = "takes as long as it is told to"]
 fn simulate() {
-    if let Some(seed) = variable("SEED") {
+    if let Some(seed) = matrix::number("SEED") {
         let mut scenario = scenario(seed);
         scenario.account.keep_text = true;
         let report = program::run(seed, &scenario);
@@ -206,6 +202,6 @@ fn simulate() {
         assert!(report.ok(), "seed {seed} breaks something");
         return;
     }
-    let count = variable("SEEDS").unwrap_or(10_000);
-    seeds(variable("FROM").unwrap_or(0), count, true).expect_no_failure("swarm");
+    let count = matrix::number("SEEDS").unwrap_or(10_000);
+    seeds(matrix::number("FROM").unwrap_or(0), count, true).expect_no_failure("swarm");
 }

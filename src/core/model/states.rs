@@ -311,6 +311,7 @@ pub(super) fn strangers(mut visit: impl FnMut(World)) {
                         world.clock_trusted = clock;
                         world.memory.last_change = (!settled).then(|| world.now - FRESH);
                         world.memory.name_taken_since = taken.map(|ago| world.now - ago);
+                        world.memory.name_taken_again = world.memory.name_taken_since;
                         visit(world);
                     }
                 }

@@ -22,17 +22,19 @@ pub(in super::super) fn case_twin(facts: &Facts<'_>) -> Option<(Next, String)> {
 }
 
 /// CreateUser says that the name is taken, and GetUser that there is no such user: for some seconds
-/// that is a new user that is not visible yet; then it is a user that is spelled otherwise.
+/// that is a new user that is not visible yet, or one that was just deleted. If CreateUser still says
+/// so after that, it is a user that is spelled otherwise.
 pub(in super::super) fn name_taken(facts: &Facts<'_>) -> Option<(Next, String)> {
     let since = facts.view.memory.name_taken_since.filter(|_| facts.user().is_none())?;
-    // Its owner may delete it.
-    if facts.view.now >= since + NAME_RETRY {
-        return None;
-    }
     let settled = since + NAME_SETTLE;
     if facts.view.now < settled {
         let soon = (facts.view.now + SETTLE / 5).min(settled);
         return Some((Next::WaitUntil(soon, State::Pending), "the user may not be visible yet".to_owned()));
+    }
+    // Until it was asked once more nothing is certain; and its owner may delete it.
+    let again = facts.view.memory.name_taken_again;
+    if again.is_none_or(|again| facts.view.now >= again + NAME_RETRY) {
+        return None;
     }
     conflict("IAM says that the name is taken, by a user whose name differs in case".to_owned())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::GapCause;
 use super::super::fake::{TABLE, World, stream_arn};
 use super::{Running, seconds};
-use crate::ports::{Clock, Record, StreamStatus};
+use crate::ports::{Clock, Fault, Record, StreamStatus};
 
 const DAY: u64 = 24 * 3_600;
 
@@ -68,7 +68,7 @@ async fn records_trimmed_under_a_running_reader() {
     let mut feed = Running::start(&world).await;
     world.write("s1", "first");
     feed.settle_all().await;
-    world.lock().failing.insert("GetRecords", (1, crate::ports::Fault::Indeterminate));
+    world.lock().failing.insert("GetRecords", (1, Fault::Indeterminate));
     seconds(5).await;
     world.write("s1", "lost");
     world.write("s1", "kept");
@@ -152,17 +152,21 @@ async fn a_first_start_has_no_gaps() {
 #[tokio::test(start_paused = true)]
 async fn a_new_stream_while_running() {
     let world = World::new();
-    let mut feed = Running::start(&world).await;
+    world.lock().page_size = Some(1);
+    let mut feed = Running::start_with(&world, 1, 1).await;
     world.write("s1", "old-1");
     feed.settle_all().await;
-    world.write("s1", "old-2");
+    // More than a minute's worth, so that the new stream is known before the old one is at its end.
+    let mut expected: Vec<String> = (0..400).map(|n| format!("old-{n}")).collect();
+    for name in &expected {
+        world.write("s1", name);
+    }
     world.enable("2026-01-02T00:00:00.000");
     world.add_shard("n1", None);
     world.write("n1", "new");
-    seconds(65).await;
+    expected.push("new".to_owned());
+    assert_eq!(feed.settle_all().await, expected);
     assert_eq!(feed.gaps(), [GapCause::NewStream]);
-    // The old stream is drained before the new one is begun.
-    assert_eq!(feed.settle_all().await, ["old-2", "new"]);
     assert_eq!(feed.view.snapshot().stream, Some(stream_arn("2026-01-02T00:00:00.000")));
     seconds(5).await;
     let old = stream_arn("2026-01-01T00:00:00.000");
@@ -186,10 +190,14 @@ async fn a_new_stream_while_down() {
 #[tokio::test(start_paused = true)]
 async fn a_new_stream_when_the_old_one_is_gone() {
     let world = World::new();
+    for n in 0..50 {
+        world.add_shard(&format!("t{n}"), None);
+    }
     handled_once(&world).await;
     world.enable("2026-01-02T00:00:00.000");
     world.add_shard("n1", None);
     world.write("n1", "new");
+    // One gap for all of its shards.
     world.lock().streams.values_mut().next().unwrap().gone = true;
     expect(&world, &[GapCause::NewStream, GapCause::ShardGone], &["new"]).await.stop().await;
     expect_no_more(&world).await;
@@ -350,7 +358,7 @@ async fn a_stream_that_comes_late() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_cannot_be_opened() {
     let world = World::new();
-    world.lock().failing.insert("DescribeStream", (1, crate::ports::Fault::Denied));
+    world.lock().failing.insert("DescribeStream", (1, Fault::Denied));
     let mut feed = Running::start(&world).await;
     assert!(world.monotonic() < Duration::from_secs(40));
     seconds(100).await;

@@ -200,15 +200,13 @@ impl Model {
                 created: *created,
             })
             .collect();
-        let page = self.graph().page(&at, &records, now);
+        let read = start + records.len();
+        let last = self.shards[shard].closed_at.is_some() && read == self.shards[shard].records.len();
+        let page = self.graph().page(&at, &records, last, now);
         let Some(PageRead::Taken { first_ordinal, missing }) = page else { panic!("refused") };
         self.found(missing);
         for n in 0..records.len() {
             self.hand_over(shard, first_ordinal + n as u64, start + n);
-        }
-        let read = start + records.len();
-        if self.shards[shard].closed_at.is_some() && read == self.shards[shard].records.len() {
-            self.graph().end(&at);
         }
     }
 
@@ -352,6 +350,23 @@ impl Model {
         self.list(true, 0);
         assert_eq!(self.told.len(), told, "the same gap is told for ever");
     }
+}
+
+/// A grandparent comes again after a crash while the parent, which was empty, is finished.
+#[test]
+fn a_finished_parent_does_not_hide_an_unfinished_grandparent() {
+    let mut model = Model::new();
+    let write_split_twice_and_see_all = [(0, 0), (4, 12_352), (4, 41_030), (8, 0), (22, 0)];
+    let read_both_and_store_the_parent = [(11, 970), (11, 12_372), (0, 23_041), (19, 12_807)];
+    let crash_and_read_the_grandchild = [(23, 0), (11, 25_383)];
+    for step in write_split_twice_and_see_all
+        .into_iter()
+        .chain(read_both_and_store_the_parent)
+        .chain(crash_and_read_the_grandchild)
+    {
+        model.step(step);
+    }
+    model.converge();
 }
 
 proptest! {

@@ -26,6 +26,55 @@ async fn positions_are_stored_before_open_returns_and_nothing_falls_between() {
     feed.stop().await;
 }
 
+/// If the process dies between two of the first writes, no shard may be taken for an unknown one.
+#[tokio::test(start_paused = true)]
+async fn the_first_listing_counts_only_when_all_its_positions_are_stored() {
+    let world = World::new();
+    for n in 0..30 {
+        world.add_shard(&format!("t{n}"), None);
+    }
+    world.lock().failing.insert("PutItem", (2, Fault::Indeterminate));
+    let watched = world.clone();
+    let watch = tokio::spawn(async move {
+        let stream = |id: &String| id.ends_with("T00:00:00.000");
+        loop {
+            {
+                let inner = watched.lock();
+                let listed = inner
+                    .state
+                    .iter()
+                    .find(|(id, _)| stream(id))
+                    .is_some_and(|(_, record)| record.body.contains(r#""listed":true"#));
+                if listed {
+                    break inner.state.len();
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let feed = Running::start(&world).await;
+    assert_eq!(watch.await.unwrap(), 1 + 31);
+    feed.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_is_written_at_most_once_a_second() {
+    let world = World::new();
+    let mut feed = Running::start(&world).await;
+    seconds(3).await;
+    let before = world.calls("PutItem");
+    for n in 0..400 {
+        world.write("s1", &n.to_string());
+    }
+    for _ in 0..400 {
+        feed.next().await.ticket.settle();
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    let writes = world.calls("PutItem") - before;
+    assert!((8..=11).contains(&writes), "{writes}");
+    feed.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_idle_hour_costs_few_calls_and_shows_no_lag() {
     let world = World::new();

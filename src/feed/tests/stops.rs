@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::FeedError;
 use super::super::fake::World;
 use super::{Running, seconds};
-use crate::ports::Clock;
+use crate::ports::{Clock, Fault};
 
 #[tokio::test(start_paused = true)]
 async fn what_is_settled_while_draining_is_stored_and_the_rest_comes_again() {
@@ -34,6 +34,45 @@ async fn what_is_settled_while_draining_is_stored_and_the_rest_comes_again() {
     let mut feed = Running::start(&world).await;
     assert_eq!(feed.settle_all().await, ["4", "5"]);
     feed.stop().await;
+}
+
+/// At the end, the takers of changes and gaps go first; checkpoints are written all the same.
+#[tokio::test(start_paused = true)]
+async fn nobody_need_take_anything_while_it_drains() {
+    let world = World::new();
+    let mut feed = Running::start_with(&world, 1, 1).await;
+    let sequences: Vec<_> = (0..5).map(|n| world.write("s1", &n.to_string())).collect();
+    let first = feed.next().await;
+    // A dozen gaps, more than there is room for.
+    for n in 0..12 {
+        world.add_shard(&format!("t{n:02}"), None);
+    }
+    seconds(65).await;
+    for n in 0..12 {
+        world.change_shard(&format!("t{n:02}"), |shard| shard.gone = true);
+    }
+    seconds(10).await;
+    feed.stop.cancel();
+    drop((feed.changes, feed.gaps));
+    seconds(5).await;
+    first.ticket.settle();
+    feed.drained.cancel();
+    assert_eq!(feed.run.await.unwrap(), Ok(()));
+    assert_eq!(world.checkpoint("s1").unwrap()["sequence"], sequences[0].0);
+}
+
+/// A feed that is dropped in the middle, as with a lost lease, is not what stalls the program.
+#[tokio::test(start_paused = true)]
+async fn a_dropped_feed_is_not_stalled() {
+    let world = World::new();
+    let feed = Running::start(&world).await;
+    world.write("s1", "x");
+    seconds(30).await;
+    assert!(feed.lag() > 20.0 && feed.metric("lag_seconds") > 20.0);
+    feed.run.abort();
+    seconds(100).await;
+    assert_eq!((feed.stalled(), feed.metric("lag_seconds")), (None, 0.0));
+    assert!(!feed.view.snapshot().positioned);
 }
 
 /// Stopped at every tenth of a second of a life with a burst, a shard's end, and discovery.
@@ -101,7 +140,7 @@ async fn a_state_table_that_fails_delays_checkpoints_and_not_changes() {
     let world = World::new();
     let mut feed = Running::start(&world).await;
     seconds(3).await;
-    world.lock().failing.insert("PutItem", (1, crate::ports::Fault::Indeterminate));
+    world.lock().failing.insert("PutItem", (1, Fault::Indeterminate));
     let sequence = world.write("s1", "x");
     assert_eq!(feed.settle_all().await, ["x"]);
     assert_ne!(world.checkpoint("s1").unwrap()["sequence"], sequence.0);

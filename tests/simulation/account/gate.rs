@@ -156,6 +156,9 @@ impl ReplicaPorts {
         }
         world.calls += 1;
         let number = world.calls;
+        if number == world.max_calls {
+            invariants::violation(world, 8, format!("{number} calls, and no end"));
+        }
         if world.keep_text {
             world.call_log.push(call);
         }

@@ -148,6 +148,8 @@ pub(crate) struct World {
     pub(crate) book: Book,
     /// Calls so far.
     pub(crate) calls: u64,
+    /// More calls than this are a loop that does not end.
+    pub(crate) max_calls: u64,
     /// Calls so far that would change a user or a parameter.
     pub(crate) changes: u64,
     /// Which call was which, when text is kept.
@@ -198,6 +200,7 @@ impl Account {
             rules,
             trace: Trace::new(keep_text),
             calls: 0,
+            max_calls: u64::MAX,
             changes: 0,
             call_log: Vec::new(),
             forced_stale: false,

@@ -8,7 +8,7 @@ use iam_user_controller::core::secret::Secret;
 use iam_user_controller::core::user::{AccessKeyId, UserId, UserName};
 use iam_user_controller::ports::ChangeKind;
 
-use super::{History, Maker, SimUser, World};
+use super::{History, Maker, SimUser, World, is_owned};
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -41,7 +41,10 @@ impl World {
         if self.table.contains(name) {
             let recorded = self.record_change(name, ChangeKind::Removed);
             let now = self.now;
-            self.table.remove(name, now, recorded);
+            // Whoever is not owned then is not the program's to revoke.
+            let live = self.iam.live(&name.to_ascii_lowercase());
+            let owned = live.is_none_or(|user| is_owned(user.tags.get(), &self.rules.policy));
+            self.table.remove(name, now, recorded, owned);
         }
     }
 
@@ -49,7 +52,9 @@ impl World {
     pub(crate) fn recreate_table(&mut self, keep_rows: bool) {
         let now = self.now;
         self.disable_stream();
-        self.table.recreate(now, keep_rows);
+        // A controller that never saw the table before cannot know that this is another one.
+        let known = self.state.records.contains_key("deletions");
+        self.table.recreate(now, keep_rows, known);
         self.enable_stream();
     }
 
@@ -85,6 +90,8 @@ impl World {
     /// Deletes a user with all that it has, by hand.
     pub(crate) fn delete_user_by_hand(&mut self, folded: &str) {
         self.end_user(folded);
+        // Nobody lists parameters: without a user or a row, nothing leads to this one any more.
+        self.ssm.owners.retain(|_, owner| owner != folded);
     }
 
     /// Adds a key by hand, where there is room for one.
@@ -115,10 +122,18 @@ impl World {
 
     /// Removes the user's tags whose key satisfies `which`.
     pub(crate) fn strip_tags(&mut self, folded: &str, which: impl Fn(&str) -> bool) {
+        // Whose ownership was taken away is not the program's to revoke, until it is adopted anew.
+        for (_, life) in self.table.life.iter_mut().filter(|(name, _)| name.eq_ignore_ascii_case(folded)) {
+            life.owed_ms = None;
+        }
         self.meddle(folded, |user, now, bound| {
             let mut tags = user.tags.get().clone();
             tags.retain(|key, _| !which(key));
             user.tags.set(now, bound, tags);
+            // Without its tag, and unless the document names it, a key is as good as a stranger's.
+            for key in user.keys.iter_mut().filter(|key| which(key.id.as_str())) {
+                (key.maker, key.claimed) = (Maker::Operator, false);
+            }
         });
     }
 

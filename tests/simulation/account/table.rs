@@ -89,14 +89,14 @@ impl Table {
         self.rows.insert(place(name))
     }
 
-    pub(super) fn remove(&mut self, name: &str, now: u64, recorded: bool) -> bool {
+    pub(super) fn remove(&mut self, name: &str, now: u64, recorded: bool, owned: bool) -> bool {
         let gone = self.rows.remove(&place(name));
         if gone {
             let life = self.life.entry(name.to_owned()).or_default();
             life.present = false;
             life.removed_ms = Some(now);
             life.recorded = recorded;
-            if recorded {
+            if recorded && owned {
                 life.owed_ms = Some(now);
             }
         }
@@ -104,13 +104,13 @@ impl Table {
     }
 
     /// The table is dropped and created anew under the same name.
-    pub(super) fn recreate(&mut self, now: u64, keep_rows: bool) {
+    pub(super) fn recreate(&mut self, now: u64, keep_rows: bool, known: bool) {
         self.generation += 1;
         self.exists = true;
         for life in self.life.values_mut() {
             life.owed_ms = None;
             if life.present && !keep_rows {
-                *life = RowLife { removed_ms: Some(now), dropped: true, ..RowLife::default() };
+                *life = RowLife { removed_ms: Some(now), dropped: known, ..RowLife::default() };
             }
         }
         if !keep_rows {
