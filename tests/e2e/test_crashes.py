@@ -149,7 +149,10 @@ def live(chapter, world, fault):
         assert daemon.process.exit_code() == -9
         chapter.between(world, user)
         daemon.start()
-    eventually(lambda: chapter.done(world, user), SETTLES, f"it settles; calls: {[str(c) for c in proxy.since()]}")
+    try:
+        eventually(lambda: chapter.done(world, user), SETTLES, "it settles")
+    except AssertionError as error:
+        raise AssertionError(f"{error}; calls: {[str(c) for c in proxy.since()]}") from None
     calls = proxy.since()
     if chapter.settings.get("KEYS__DELETE_AFTER") != "21s":
         daemon.wait_sweeps(2)

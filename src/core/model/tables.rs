@@ -238,6 +238,14 @@ fn the_teardown_revokes_access_first() {
     assert_eq!(world.stored, Stored::Missing);
 }
 
+#[test]
+fn a_mint_is_closed_also_when_the_next_one_is_due_and_has_no_place() {
+    let mut world = rotating("16d", "16d", Some("20d"));
+    world.set_tag(tags::MINTING, &(world.now - 16 * DAY).to_string());
+    assert_eq!(next(world), Done::Step("tag_keys"));
+    assert_eq!(next(rotating("16d", "1s", Some("20d"))), Nothing);
+}
+
 /// A user whose key is due and whose mint was opened so long ago, with a key that was made then.
 fn interrupted(opened: &str, keys: &[&str]) -> World {
     let mut world = World::settled(15 * DAY);

@@ -128,8 +128,10 @@ pub(in super::super) fn tags(facts: &Facts<'_>) -> Option<(Next, String)> {
         }
     }
     wanted.retain(|key, value| tags::value(&user.tags, key) != Some(value));
-    // Whatever a late read says of it: the call that tags a key closes its mint.
-    if facts.need().is_none() && !(wanted.is_empty() && tags::says_not_minting(&user.tags)) {
+    // Whatever a late read says of it: the call that tags a key closes its mint. A mint that follows
+    // would open it anew; but one that waits until the key before it expires may wait for days.
+    let no_place = facts.superseded.len() + usize::from(facts.current.is_some()) >= 2;
+    if (facts.need().is_none() || no_place) && !(wanted.is_empty() && tags::says_not_minting(&user.tags)) {
         wanted.insert(tags::MINTING.to_owned(), tags::NOT_MINTING.to_owned());
     }
     (!wanted.is_empty())
