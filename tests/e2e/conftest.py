@@ -24,7 +24,8 @@ SETTINGS = {
     "IUC_SWEEP__SCHEDULE": "* * * * * *",
     "IUC_SWEEP__FULL_EVERY": "1s",
     "IUC_ORPHANS__MIN_AGE": "1s",
-    "IUC_LEASE__TTL": "2s",
+    # Longer than a busy test machine stops a process for; short enough to wait for after each kill.
+    "IUC_LEASE__TTL": "4s",
     "IUC_LOG__LEVEL": "debug",
 }
 
