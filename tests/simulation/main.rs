@@ -3,9 +3,8 @@
 //! `account` is the account behind the ports, `faults` what goes wrong at its gate, `invariants` what
 //! must hold all the same, `trace` the history that is printed, `harness` what drives the program.
 //! `program` is the program itself under the settings that the account's rules speak of; `stories`
-//! what happens to it, `matrix` every fault at every call of every story,
-//! `swarm` random histories, `wrong` the
-//! wrong programs that they have to catch.
+//! what happens to it, `matrix` every fault at every call of every story, `swarm` random histories,
+//! `wrong` wrong programs that they have to catch.
 
 #![allow(
     clippy::wildcard_enum_match_arm,

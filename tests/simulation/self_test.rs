@@ -465,10 +465,7 @@ fn what_people_do_is_done_and_excuses_the_program() {
         .at(minute(28), Act::Jump(minute(60)));
     scenario.account.keep_text = true;
     let report = toy_history(11, &scenario, Flaw::None);
-    assert_eq!(
-        report.violations,
-        ["invariant 8: not settled in time: /iam_users/alice_keys: a parameter of nobody"]
-    );
+    assert_eq!(report.violations, [] as [String; 0]);
     assert!(report.simulated > minute(88));
     for act in ["ModifyRow", "Terminate", "Jump", "pauses", "goes on", "crashes", "starts"] {
         assert!(report.trace.iter().any(|line| line.contains(act)), "{act}");
