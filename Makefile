@@ -63,7 +63,7 @@ SEEDS ?= 10000
 FROM ?= 0
 .PHONY: simulate
 simulate: ## Random histories of the program on a simulated account. SEEDS=100000 for more, SEED=7 tells one
-	SEEDS=$(SEEDS) FROM=$(FROM) SEED=$(SEED) cargo test --release --locked --test simulation -- --ignored --exact --nocapture swarm::simulate
+	SEEDS=$(SEEDS) FROM=$(FROM) SEED=$(SEED) cargo test --release --locked --test simulation -- --exact --nocapture swarm::random_histories
 
 .PHONY: e2e
 e2e: build ## End-to-end tests: the release binary against emulators. E2E='-k brake' picks some

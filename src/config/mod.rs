@@ -111,6 +111,7 @@ impl Settings {
             min_overlap: self.keys.min_overlap,
             foreign: self.keys.foreign,
             verify: self.keys.verify,
+            orphan_scope: self.orphans.scope,
             verify_timeout: self.keys.verify_timeout,
         }
     }

@@ -169,6 +169,7 @@ mod tests {
             foreign: ForeignKeys::Report,
             verify: true,
             verify_timeout: Duration::from_secs(60),
+            orphan_scope: crate::core::policy::OrphanScope::Owned,
         }
     }
 

@@ -17,6 +17,8 @@ pub struct Policy {
     pub delete_after: Duration,
     /// How long a successor must have been published before the key before it is deleted.
     pub min_overlap: Duration,
+    /// Whether a user that is not owned may be an orphan, and so be deleted.
+    pub orphan_scope: OrphanScope,
     /// What to do about keys that the controller did not make.
     pub foreign: ForeignKeys,
     /// Whether a new key must be accepted by AWS before it is published.

@@ -363,11 +363,11 @@ impl UsersTable for World {
     }
 
     async fn contains(&self, _name: &str) -> Result<bool, CallError> {
-        unimplemented!("the feed does not read items")
+        unreachable!("the feed does not read items")
     }
 
     async fn scan(&self, _after: Option<&str>) -> Result<ItemPage, CallError> {
-        unimplemented!("the feed does not read items")
+        unreachable!("the feed does not read items")
     }
 }
 
@@ -405,7 +405,7 @@ impl StateStore for World {
     }
 
     async fn swap(&self, _expected: Option<&Record>, _new: &Record) -> Result<(), StateError> {
-        unimplemented!("the feed does not swap")
+        unreachable!("the feed does not swap")
     }
 }
 
@@ -439,70 +439,70 @@ impl Alarm for Untouched {
 
 impl Identity for Untouched {
     async fn caller(&self) -> Result<Caller, CallError> {
-        unimplemented!()
+        unreachable!("the feed does not touch IAM, SSM or STS")
     }
     async fn prove(&self, _key: &AccessKeyId, _secret: &Secret) -> Result<Proof, CallError> {
-        unimplemented!()
+        unreachable!("the feed does not touch IAM, SSM or STS")
     }
 }
 
 impl Vault for Untouched {
     async fn get(&self, _name: &ParameterName) -> Result<Option<ParameterValue>, CallError> {
-        unimplemented!()
+        unreachable!("the feed does not touch IAM, SSM or STS")
     }
     async fn put(&self, _name: &ParameterName, _text: &Secret) -> Result<Receipt, CallError> {
-        unimplemented!()
+        unreachable!("the feed does not touch IAM, SSM or STS")
     }
     async fn delete(&self, _name: &ParameterName) -> Result<Receipt, CallError> {
-        unimplemented!()
+        unreachable!("the feed does not touch IAM, SSM or STS")
     }
 }
 
 impl Directory for Untouched {
     async fn glance(&self, _token: Option<&str>) -> Result<Page<Glance>, CallError> {
-        unimplemented!()
+        unreachable!("the feed does not touch IAM, SSM or STS")
     }
     async fn user(&self, _name: &UserName) -> Result<Option<User>, CallError> {
-        unimplemented!()
+        unreachable!("the feed does not touch IAM, SSM or STS")
     }
     async fn keys(&self, _name: &UserName) -> Result<Option<Vec<Key>>, CallError> {
-        unimplemented!()
+        unreachable!("the feed does not touch IAM, SSM or STS")
     }
     async fn attached_policies(&self, _name: &UserName) -> Result<Vec<String>, CallError> {
-        unimplemented!()
+        unreachable!("the feed does not touch IAM, SSM or STS")
     }
     async fn has_console_login(&self, _name: &UserName) -> Result<bool, CallError> {
-        unimplemented!()
+        unreachable!("the feed does not touch IAM, SSM or STS")
     }
     async fn leftovers(&self, _name: &UserName) -> Result<Vec<Leftover>, CallError> {
-        unimplemented!()
+        unreachable!("the feed does not touch IAM, SSM or STS")
     }
     async fn create_user(&self, _user: &NewUser) -> Result<(UserId, Timestamp, Receipt), CallError> {
-        unimplemented!()
+        unreachable!("the feed does not touch IAM, SSM or STS")
     }
     async fn tag_user(&self, _name: &UserName, _tags: &Tags) -> Result<Receipt, CallError> {
-        unimplemented!()
+        unreachable!("the feed does not touch IAM, SSM or STS")
     }
     async fn untag_user(&self, _name: &UserName, _keys: &[String]) -> Result<Receipt, CallError> {
-        unimplemented!()
+        unreachable!("the feed does not touch IAM, SSM or STS")
     }
     async fn put_boundary(&self, _name: &UserName, _policy_arn: &str) -> Result<Receipt, CallError> {
-        unimplemented!()
+        unreachable!("the feed does not touch IAM, SSM or STS")
     }
     async fn create_key(&self, _name: &UserName) -> Result<(MintedKey, Receipt), CallError> {
-        unimplemented!()
+        unreachable!("the feed does not touch IAM, SSM or STS")
     }
     async fn deactivate_key(&self, _name: &UserName, _key: &AccessKeyId) -> Result<Receipt, CallError> {
-        unimplemented!()
+        unreachable!("the feed does not touch IAM, SSM or STS")
     }
     async fn delete_key(&self, _name: &UserName, _key: &AccessKeyId) -> Result<Receipt, CallError> {
-        unimplemented!()
+        unreachable!("the feed does not touch IAM, SSM or STS")
     }
     async fn remove(&self, _name: &UserName, _leftover: &Leftover) -> Result<Receipt, CallError> {
-        unimplemented!()
+        unreachable!("the feed does not touch IAM, SSM or STS")
     }
     async fn delete_user(&self, _name: &UserName) -> Result<Receipt, CallError> {
-        unimplemented!()
+        unreachable!("the feed does not touch IAM, SSM or STS")
     }
 }
 

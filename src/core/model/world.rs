@@ -136,6 +136,7 @@ pub(super) fn policy() -> Policy {
         foreign: ForeignKeys::Report,
         verify: true,
         verify_timeout: Duration::from_secs(60),
+        orphan_scope: crate::core::policy::OrphanScope::Owned,
     }
 }
 

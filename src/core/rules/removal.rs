@@ -4,13 +4,16 @@ use super::super::facts::Facts;
 use super::super::memory::SETTLE;
 use super::super::observed::{Stored, User};
 use super::super::plan::{Desired, Evidence, Next, State};
+use super::super::policy::OrphanScope;
 use super::super::step::Step;
 
 /// Carries a granted deletion through, whatever the row does meanwhile. Keys are deactivated first,
 /// so that access ends with the first calls.
 pub(in super::super) fn teardown(facts: &Facts<'_>) -> Option<(Next, String)> {
     let user = facts.user().filter(|_| !facts.is_own_principal())?;
-    if facts.view.memory.condemned.as_ref() != Some(&user.id) {
+    // Whoever takes the ownership tags off a user takes it out of the controller's hands.
+    let may_be_deleted = facts.owned().is_some() || facts.view.policy.orphan_scope == OrphanScope::Account;
+    if facts.view.memory.condemned.as_ref() != Some(&user.id) || !may_be_deleted {
         return None;
     }
     if !facts.view.clock_trusted {
