@@ -27,9 +27,6 @@ use crate::swarm;
 /// So many histories are tried for each, unless `WRONG_SEEDS` says otherwise.
 const SEEDS: u64 = 40;
 
-/// So many of the wrong versions have to be caught within [`SEEDS`]; the others need more.
-const CAUGHT: usize = 10;
-
 /// One thing done wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flaw {

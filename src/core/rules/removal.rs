@@ -11,9 +11,7 @@ use super::super::step::Step;
 /// so that access ends with the first calls.
 pub(in super::super) fn teardown(facts: &Facts<'_>) -> Option<(Next, String)> {
     let user = facts.user().filter(|_| !facts.is_own_principal())?;
-    // Whoever takes the ownership tags off a user takes it out of the controller's hands.
-    let may_be_deleted = facts.owned().is_some() || facts.view.policy.orphan_scope == OrphanScope::Account;
-    if facts.view.memory.condemned.as_ref() != Some(&user.id) || !may_be_deleted {
+    if facts.view.memory.condemned.as_ref() != Some(&user.id) || !may_be_deleted(facts) {
         return None;
     }
     if !facts.view.clock_trusted {
@@ -23,6 +21,12 @@ pub(in super::super) fn teardown(facts: &Facts<'_>) -> Option<(Next, String)> {
         return Some(unsettled);
     }
     Some((next_of_teardown(facts, user), "its deletion was granted".to_owned()))
+}
+
+/// Whoever takes the ownership tags off a user takes it out of the controller's hands; except where
+/// every user without a row is an orphan.
+fn may_be_deleted(facts: &Facts<'_>) -> bool {
+    facts.owned().is_some() || facts.view.policy.orphan_scope == OrphanScope::Account
 }
 
 fn next_of_teardown(facts: &Facts<'_>, user: &User) -> Next {
@@ -68,7 +72,8 @@ fn evidence(facts: &Facts<'_>, user: &User) -> Option<Evidence> {
             return Some(Evidence::RemoveRecord(removed));
         }
     }
-    (!facts.has_row() && memory.orphan.as_ref() == Some(&user.id)).then_some(Evidence::Orphan)
+    (!facts.has_row() && memory.orphan.as_ref() == Some(&user.id) && may_be_deleted(facts))
+        .then_some(Evidence::Orphan)
 }
 
 /// A late read may show the user that was removed, with the keys of the one that was created after
