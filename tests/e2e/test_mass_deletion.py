@@ -6,6 +6,7 @@ same pace, which emulators create in a time that a test may take. The brake's se
 
 import time
 
+from removals import assert_nothing_taken
 from waiting import eventually
 
 USERS, MISTAKE = 500, 400
@@ -50,10 +51,15 @@ def everybody(world):
     return {user["UserName"]: user["UserId"] for page in pages for user in page["Users"] if user["UserName"].startswith(world.prefix)}
 
 
+def wait_a_sweep(daemon):
+    """A sweep that began after this call."""
+    daemon.wait_sweeps(2, within=60)
+
+
 def test_four_fifths_of_the_rows_deleted_by_mistake_and_restored_cost_ten_users_at_most(world, figure):
     users = [world.name(f"user-{n:03}") for n in range(USERS)]
     daemon = world.daemon(
-        SWEEP__SCHEDULE="*/10 * * * * *", SWEEP__FULL_EVERY="1h", LEASE__TTL="15s", LOG__LEVEL="info"
+        SWEEP__SCHEDULE="*/3 * * * * *", SWEEP__FULL_EVERY="1h", LEASE__TTL="15s", LOG__LEVEL="info"
     ).start()
     begin = time.monotonic()
     put_rows(world, users)
@@ -70,8 +76,7 @@ def test_four_fifths_of_the_rows_deleted_by_mistake_and_restored_cost_ten_users_
     eventually(lambda: daemon.metric("deletions_held"), 60, "deletions are held", every=0.2)
     held_after = time.monotonic() - begin
     eventually(lambda: daemon.metric("stream_lag_seconds") == 0, 60, "all that was removed has been read", every=0.2)
-    last = daemon.metric("sweep_last_success_timestamp_seconds")
-    eventually(lambda: daemon.metric("sweep_last_success_timestamp_seconds") != last, 60, "a sweep finds them missing as well")
+    wait_a_sweep(daemon)
     alive, held = everybody(world), daemon.metric("deletions_held")
     died = set(before) - set(alive)
     assert len(died) <= MAX_COUNT, f"{len(died)} users were deleted"
@@ -84,19 +89,47 @@ def test_four_fifths_of_the_rows_deleted_by_mistake_and_restored_cost_ten_users_
     for user in [*(u for u in mistake if u in alive)][:: MISTAKE // 20]:
         assert world.settled(user)
 
+    # Sweeps come while the looks at those who are back are still under way.
     put_rows(world, mistake)
-    eventually(lambda: daemon.metric("deletions_held") == 0, 120, "nobody is held any more", every=0.2)
+    eventually(lambda: daemon.metric("users", state="ready") == USERS, 120, "all are ready", every=0.5)
+    eventually(lambda: daemon.metric("deletions_held") == 0, 60, "nobody is held any more", every=0.2)
+    wait_a_sweep(daemon)
     code, out, err = daemon.run("deletions", "resume")
     assert code == 0 and "Nothing was held" in out, (out, err)
-    eventually(lambda: daemon.metric("users", state="ready") == USERS, 120, "all are ready", every=0.5)
-    last = daemon.metric("sweep_last_success_timestamp_seconds")
-    eventually(lambda: daemon.metric("sweep_last_success_timestamp_seconds") != last, 60, "a sweep finds nothing to do")
+    wait_a_sweep(daemon)
     after = everybody(world)
-    assert {user: after[user] for user in alive} == alive, "somebody who was held is another user now"
     assert set(after) == set(users)
+    replaced = [user for user in alive if after[user] != alive[user]]
+    assert not replaced, f"{len(replaced)} who were held are other users now: {replaced[:3]}"
     again = parameters(world)
-    assert {name: again[name] for name in kept} == kept
+    assert {name: again[name] for name in kept} == kept, "somebody's parameter was touched"
     figure(
         f"{USERS} users made in {made:.0f} s; {MISTAKE} rows deleted in {deleted:.1f} s: held after {held_after:.1f} s, "
         f"{len(died)} deleted (max_count {MAX_COUNT}), {int(held)} kept their keys; nothing happened after resume"
     )
+
+
+def test_a_sweep_between_the_rows_return_and_the_looks_at_them_costs_nobody(world):
+    """The sweep sees all rows back at once; the users are looked at one by one, some of them later."""
+    proxy, users = world.proxy(), [world.name(f"user-{n:02}") for n in range(40)]
+    daemon = world.daemon(proxy, SWEEP__FULL_EVERY="1h", EXECUTOR__CONCURRENCY="2").start()
+    put_rows(world, users)
+    eventually(lambda: daemon.metric("users", state="ready") == len(users), 60, "all users are made", every=0.2)
+    before, mistake = everybody(world), users[:32]
+    time.sleep(2)
+    delete_rows(world, mistake)
+    eventually(lambda: daemon.metric("deletions_held") == len(mistake), 60, "all of them are held", every=0.1)
+    daemon.wait_sweeps(2)
+    mark = proxy.mark()
+    proxy.delay(1, 0.3, lambda call: call.action == "GetUser", repeat=True)
+    put_rows(world, mistake)
+    back = time.time()
+    eventually(lambda: daemon.metric("stream_lag_seconds") == 0, 60, "every record is handled")
+    eventually(lambda: daemon.metric("deletions_held") == 0, 60, "nobody is held any more")
+    daemon.wait_sweeps(3)
+    looks = [call for call in proxy.since(mark, lambda call: call.action == "GetUser") if call.at > back]
+    assert len(looks) >= len(mistake), "they were all looked at after their rows were back"
+    sweeps = proxy.since(mark, lambda call: call.action == "GetAccountAuthorizationDetails")
+    assert any(looks[0].at < sweep.at < looks[-1].at for sweep in sweeps), "no sweep came in between"
+    assert_nothing_taken(proxy, mark)
+    assert everybody(world) == before

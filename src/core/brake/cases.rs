@@ -137,6 +137,12 @@ impl Cases {
         }
     }
 
+    pub(super) fn is_open(&self, name: &UserName) -> bool {
+        let folded = name.folded();
+        let wanted = self.of.get(&folded).is_some_and(|case| case.standing != Standing::Granted);
+        wanted || self.announced.contains_key(&folded)
+    }
+
     pub(super) fn finish(&mut self, name: &UserName, user: &UserId) {
         if self.standing(name, user) == Some(Standing::Granted) {
             self.remove(&name.folded());
