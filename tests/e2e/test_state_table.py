@@ -22,15 +22,17 @@ def refusal(world, *command, **settings):
 
 def test_a_state_table_that_will_not_do_is_refused_with_the_remedy(world):
     world.put(world.name())
+    other = world.name("orders")
+    world.account.create_users_table(other)
     world.refused = []
     for command in ("run", "sweep", "check"):
         # Missing.
         said = refusal(world, command, STATE__TABLE="no-state")
         assert "no-state" in said and "does not exist" in said
         assert "aws dynamodb create-table --table-name no-state" in said and "AttributeName=Id,KeyType=HASH" in said
-        # Another key: the users table, of all tables.
-        said = refusal(world, command, STATE__TABLE=world.table)
-        assert "another key" in said and f"aws dynamodb create-table --table-name {world.table}" in said
+        # A table of something else.
+        said = refusal(world, command, STATE__TABLE=other)
+        assert other in said and "another key" in said and "aws dynamodb create-table" in said
         assert "state.table" in said, "it says how to name another one"
     state = world.table + "-controller"
     at_state = to_state_table(world)
