@@ -2,18 +2,34 @@
 
 import atexit
 import os
+import random
 import signal
 import socket
 import subprocess
 
 _RUNNING = set()
 
+#: Given out already.
+_PORTS = set()
+
 
 def free_port():
-    """A port of the loopback interface that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port of the loopback interface that nobody listens on, and that no outgoing connection takes.
+
+    It may be long before somebody listens on it. From 32768 on, the kernel gives ports to connections,
+    of which the tests make thousands.
+    """
+    while True:
+        port = random.randrange(10_000, 32_768)
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in _PORTS:
+            _PORTS.add(port)
+            return port
 
 
 def clean_environment(extra):
