@@ -137,10 +137,12 @@ impl Cases {
         }
     }
 
+    /// Of two spellings of one name only the one that was asked for: a look at the other one is no
+    /// reason to withdraw it.
     pub(super) fn is_open(&self, name: &UserName) -> bool {
         let folded = name.folded();
-        let wanted = self.of.get(&folded).is_some_and(|case| case.standing != Standing::Granted);
-        wanted || self.announced.contains_key(&folded)
+        let wanted = |case: &Case| case.standing != Standing::Granted && case.name == *name;
+        self.of.get(&folded).is_some_and(wanted) || self.announced.get(&folded) == Some(name)
     }
 
     pub(super) fn finish(&mut self, name: &UserName, user: &UserId) {
