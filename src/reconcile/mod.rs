@@ -323,6 +323,7 @@ impl<P: Ports> Reconciler<P> {
         }
         file.memory.orphan = None;
         file.memory.revoke_before = None;
+        file.memory.condemned = None;
         file.memory.remove_parameter = false;
         Ok(())
     }
