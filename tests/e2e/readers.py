@@ -31,8 +31,8 @@ class Readers:
         self.seen[user] = []
 
     def leave(self, user):
-        """It is looked at no more. Fails when something was wrong."""
-        del self.seen[user]
+        """It is looked at no more. Fails when something was wrong, or nobody has used a key of it."""
+        assert self.seen.pop(user), f"{user}: no reader saw a key"
         assert user not in self.wrong, f"{user}: {self.wrong[user][:5]}"
 
     def __enter__(self):

@@ -44,7 +44,7 @@ def live(chapter, readers, fault):
         chapter.between()
         daemon.start()
     try:
-        eventually(chapter.done, SETTLES, "it settles")
+        eventually(chapter.done, SETTLES, "it settles", every=0.3)
     except AssertionError as error:
         raise AssertionError(f"{error}; calls: {[str(c) for c in proxy.since()]}") from None
     calls = tuple(map(str, proxy.since()))

@@ -51,11 +51,13 @@ LEFTOVERS = (
     "iam:ListUserPolicies",
     "iam:ListAttachedUserPolicies",
 )
+#: The record of a removal in the state table.
+RECORD = ("dynamodb:PutItem", "dynamodb:DeleteItem")
 
 
 @dataclass(frozen=True)
 class Point:
-    """A call about one user, by its place among the changes or, for a read, by its name."""
+    """A call about one user: by its place among the changes of IAM and SSM, else by its name."""
 
     call: str
     place: int | None = None
@@ -66,8 +68,8 @@ class Point:
 
 def points(kind):
     changes = [Point(call, place) for place, call in enumerate(kind.calls, 1)]
-    reads = LOOK + PROOF * kind.mints() + LEFTOVERS * (kind is Remove)
-    return changes + [Point(call) for call in reads]
+    others = LOOK + PROOF * kind.mints() + (LEFTOVERS + RECORD) * (kind is Remove)
+    return changes + [Point(call) for call in others]
 
 
 class Strike:
@@ -76,34 +78,55 @@ class Strike:
     def __init__(self, fault, point, proxy, user):
         self.point, self._proxy, self._user = point, proxy, user
         self.service = point.call.split(":")[0]
-        # The SDK repeats reads, twice. Three in a row reach the program.
+        # The SDK repeats reads, twice; of three in a row the program hears.
         places = [point.place] if point.place else [1, 2, 3]
         self._rules = [FAULTS[fault](proxy, place, self) for place in places]
 
     def is_met_by(self, call):
-        if self.point.place:
-            return mutating(call) and call.concerns(self._user, parameter_name(self._user))
-        return str(call) == self.point.call and self._is_about_it(call)
+        is_one = mutating(call) if self.point.place else str(call) == self.point.call
+        return is_one and self._is_about_it(call)
 
     def _is_about_it(self, call):
         if call.service == "sts":
             return self._proxy.minted.get(call.signed_by) == self._user
         if call.service == "dynamodb":
-            return call.parameters["Key"].get("UserName") == {"S": self._user}
+            key = call.parameters.get("Key") or call.parameters["Item"]
+            return {"S": self._user} == key.get("UserName") or {"S": f"removal/{self._user}"} == key.get("Id")
         return call.concerns(self._user, parameter_name(self._user))
 
     def has_happened(self):
         return all(rule.fired.is_set() for rule in self._rules)
 
 
-def mints(proxy, user):
-    """How often a key was asked for, and how often one was made."""
-    asked = proxy.since(matches=lambda call: call.action == "CreateAccessKey" and call.user == user)
-    return len(asked), len([call for call in asked if call.status == 200])
+def changes_of(proxy, user):
+    return proxy.since(matches=lambda call: mutating(call) and call.concerns(user, parameter_name(user)))
+
+
+def minting(call):
+    """The time with which a call says that a mint begins, if it does."""
+    sent = call.parameters
+    tags = {sent[name]: sent[name.removesuffix("Key") + "Value"] for name in sent if name.endswith(".Key")}
+    begun = tags.get("iam-user-controller:minting")
+    return begun if begun != "none" else None
+
+
+def assert_minted_once(kind, fault, point, changes):
+    """CreateAccessKey is sent once for each mint, and a mint only begins anew when the fault hit its key."""
+    asked, made, begun = [], 0, None
+    for call in changes:
+        begun = minting(call) or begun
+        if call.action == "CreateAccessKey":
+            asked.append(begun)
+            made += call.status == 200
+    is_hit = point.call == "iam:CreateAccessKey"
+    assert len(asked) == kind.mints() + is_hit, f"CreateAccessKey was sent in the mints of {asked}"
+    assert made == kind.mints() + (is_hit and fault == "answer lost"), f"{made} keys were made"
+    # Only an answer that says that there is no key is a reason to ask again in the same mint.
+    assert fault == "throttled" or len(set(asked)) == len(asked), f"sent twice in a mint: {asked}"
 
 
 def suffer(kind, fault, world, readers):
-    """Faults of one kind, each in a life of its own: how many, and what went wrong."""
+    """Faults of one kind, each in a life of its own: what went wrong."""
     proxy = world.proxy()
     proxy.watch(readers.after)
     # Removing them all is not what is tried here.
@@ -130,18 +153,13 @@ def suffer(kind, fault, world, readers):
         try:
             left = max(1, begin + SETTLES - time.monotonic())
             eventually(strikes[point].has_happened, left, "the fault happens")
-            eventually(chapter.done, left, "it settles")
-            is_mint = point.call == "iam:CreateAccessKey"
-            asked = kind.mints() + is_mint
-            made = kind.mints() + (is_mint and fault == "answer lost")
-            assert mints(proxy, chapter.user) == (asked, made), "keys asked for, and made"
+            eventually(chapter.done, left, "it settles", every=0.3)
+            assert_minted_once(kind, fault, point, changes_of(proxy, chapter.user))
             if kind.has_readers:
                 readers.leave(chapter.user)
         except Exception:
-            calls = proxy.since(matches=lambda c: mutating(c) and c.concerns(chapter.user, parameter_name(chapter.user)))
-            wrong.append(
-                f"{fault}, {point}, {chapter.user}:\n{traceback.format_exc(limit=-2)}calls: {[str(c) for c in calls]}"
-            )
+            calls = ", ".join(map(str, changes_of(proxy, chapter.user)))
+            wrong.append(f"{fault}, {point}, {chapter.user}:\n{traceback.format_exc(limit=-2)}calls: {calls}")
     mark = proxy.mark()
     daemon.wait_sweeps(2)
     if not wrong and proxy.since(mark):
