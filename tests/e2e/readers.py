@@ -49,7 +49,7 @@ class Readers:
         while not self._stop.is_set():
             for user in list(self.seen):
                 self._try(self._look, user)
-            self._stop.wait(0.02)
+            self._stop.wait(0.05)
 
     def after(self, call):
         """To watch a proxy with: whatever call it was, a look right after it."""

@@ -69,9 +69,10 @@ def test_a_kill_at_any_call_is_survived(kind, account, worlds, figure):
 
     faults = [None, *kills]
     with Readers(account) as readers, ThreadPoolExecutor(len(faults)) as pool:
-        failed = [text for text in pool.map(outcome, faults, [worlds() for _ in faults]) if text]
+        outcomes = list(pool.map(outcome, faults, [worlds() for _ in faults]))
     figure(
-        f"{kind.__name__}: {len(kills)} kills, {len(failed)} of {len(faults)} lives went wrong, "
-        f"{readers.looks} looks by readers; calls: {', '.join(kind.calls)}"
+        f"{kind.__name__}: {len(kills)} kills, {outcomes[1:].count(None)} survived; readers used a key "
+        f"{readers.looks} times; calls: {', '.join(kind.calls)}"
     )
+    failed = [text for text in outcomes if text]
     assert not failed, f"{len(failed)} of {len(faults)}:\n" + "\n".join(failed)

@@ -174,8 +174,9 @@ def test_a_fault_at_any_call_is_survived_without_a_restart(kind, account, worlds
     with Readers(account) as readers, ThreadPoolExecutor(len(FAULTS)) as pool:
         wrong = pool.map(lambda fault, world: suffer(kind, fault, world, readers), FAULTS, [worlds() for _ in FAULTS])
         wrong = [text for texts in wrong for text in texts]
+    faults = len(FAULTS) * len(points(kind))
     figure(
-        f"{kind.__name__}: {len(FAULTS)} kinds of faults at {len(points(kind))} calls, {len(wrong)} went wrong, "
-        f"{readers.looks} looks by readers"
+        f"{kind.__name__}: {faults} faults, {len(FAULTS)} kinds at {len(points(kind))} calls, {faults - len(wrong)} "
+        f"survived; readers used a key {readers.looks} times"
     )
     assert not wrong, f"{len(wrong)}:\n" + "\n".join(wrong)
