@@ -234,6 +234,11 @@ impl<P: Ports> Reconciler<P> {
                 self.ask_to_delete(name, desired, user, *evidence, file).await
             }
             Next::Do(step) => {
+                // A granted deletion does not begin before it is on record: once the user is gone,
+                // nothing else leads to its parameter.
+                if file.memory.condemned.is_some() {
+                    self.park_removal(name, file).await?;
+                }
                 let settled = file.reads_settled(AwsTime::of(self.ports.clock()).now);
                 self.apply(name, step, plan, observed, file, trigger).await?;
                 file.believe(observed, settled, AwsTime::of(self.ports.clock()).now);
