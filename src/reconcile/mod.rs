@@ -315,7 +315,9 @@ impl<P: Ports> Reconciler<P> {
 
     /// Nothing is left to remove: forgets the removal, here and in the state table.
     async fn removal_settled(&self, name: &UserName, file: &mut File) -> Result<(), Look> {
-        if file.memory.orphan.is_some() || file.has_obligation() || file.recorded.is_some() {
+        let asked = file.memory.orphan.is_some() || file.has_obligation() || file.recorded.is_some();
+        // Somebody else may have asked: a process before this one, or a sweep whose orphan has a row again.
+        if asked || self.brakes.wants(name).await {
             let granted = file.recorded.as_ref().and_then(|removal| removal.condemned.as_ref());
             self.brakes
                 .settled(name, granted, AwsTime::of(self.ports.clock()).now)

@@ -182,6 +182,17 @@ class Account:
         self.put_document(name, {"current": {"AccessKeyID": key, "SecretAccessKey": secret}})
         return key, secret
 
+    def owned_user(self, name, boundary, table):
+        """A user as the controller leaves it: (id, secret) of its key."""
+        made = self.function_made_user(name, boundary)
+        tags = {
+            "managed-by": "iam-user-controller",
+            "iam-user-controller:table": table,
+            "iam-user-controller:minting": "none",
+        }
+        self.iam.tag_user(UserName=name, Tags=[{"Key": k, "Value": v} for k, v in tags.items()])
+        return made
+
     # -- what must hold of a user at rest ----------------------------------------------------------
 
     def assert_settled(self, user, table, boundary=None):

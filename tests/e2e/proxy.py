@@ -55,8 +55,10 @@ def mutating(call):
 class Rule:
     """What happens to the k-th call that matches, once (or to it and all later ones)."""
 
-    def __init__(self, matches, kth, fate, action, repeat):
+    def __init__(self, matches, kth, fate, action, repeat, change=None):
         self._matches, self._kth, self.fate, self._action, self._repeat = matches, kth, fate, action, repeat
+        #: (call, status, headers, content) -> (status, headers, content), for an answer that is changed.
+        self.change = change
         self._seen = 0
         self._chosen = False
         #: Set when it has happened.
@@ -142,6 +144,10 @@ class Proxy:
         """Answer the k-th matching call with an AWS error instead of forwarding it."""
         return self._add(matches, kth, ("answered", status, code), None, repeat)
 
+    def rewrite(self, kth, change, matches=mutating, repeat=False):
+        """Forward the k-th matching call and answer what `change(call, status, headers, content)` makes of the answer."""
+        return self._add(matches, kth, "rewritten", None, repeat, change)
+
     def heal(self):
         """Forget all rules."""
         with self._lock:
@@ -207,6 +213,8 @@ class _Handler(BaseHTTPRequestHandler):
         rule.happen(call)
         if rule.fate == "delayed":
             return self._reply(*self._forward(call, body))
+        if rule.fate == "rewritten":
+            return self._reply(*rule.change(call, *self._forward(call, body)))
         self._drop()
 
     def _forward(self, call, body):
