@@ -88,7 +88,7 @@ impl<P: Ports> Feed<P> {
         self.take_up_restored(&table);
         self.follow_current(&table);
         self.tell_disabled(&table);
-        if self.followers.iter().any(|follower| follower.current) {
+        if self.table.enabled && self.followers.iter().any(|follower| follower.current) {
             self.table.awaited = 0;
             self.table.due = now + DISCOVERY_INTERVAL;
         } else {

@@ -28,6 +28,10 @@ class Manners:
         self._polling.clear()
         self._finished = set(finished)
 
+    def trust(self, stream, shard, sequence):
+        """The test has put this sequence number before the reader."""
+        self._given[stream.arn, shard.id].add(sequence)
+
     def listing(self, at):
         self._listings.append(at)
 
