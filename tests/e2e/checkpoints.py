@@ -8,7 +8,15 @@ def stored(world):
     pages = world.account.ddb.get_paginator("scan").paginate(
         TableName=world.table + "-controller", ConsistentRead=True
     )
-    return {item["Id"]["S"]: json.loads(item["Body"]["S"]) for page in pages for item in page["Items"] if "Body" in item}
+    return {item["Id"]["S"]: _body(item) for page in pages for item in page["Items"]}
+
+
+def _body(item):
+    """What a test has spoilt on purpose is an empty body."""
+    try:
+        return json.loads(item["Body"]["S"])
+    except ValueError:
+        return {}
 
 
 def checkpoints(world):

@@ -66,7 +66,7 @@ class Streams:
         #: The share of GetRecords that bring an empty page and an iterator that goes on.
         self.empty_share = 0.0
         self._random = random.Random(0)
-        self._broken_share = 0.0
+        self._broken_share, self._broken_shard = 0.0, None
         self._iterators = {}
         self._numbers = itertools.count(1)
         self._server = _Server(self)
@@ -86,11 +86,11 @@ class Streams:
             self.streams[arn] = Stream(arn, self.lock, **options)
         return self.streams[arn]
 
-    def break_calls(self, share, seed=0):
-        """This share of all calls fails from now on, in every way that there is."""
+    def break_calls(self, share, seed=0, shard=None):
+        """This share of all calls (or of those about a shard) fails from now on, in every way that there is."""
         with self.lock:
             self._random.seed(seed)
-            self._broken_share = share
+            self._broken_share, self._broken_shard = share, shard and shard.id
 
     def expire_iterators(self):
         with self.lock:
@@ -111,7 +111,8 @@ class Streams:
     def fate(self, call):
         """How a call is to break, or `None`."""
         with self.lock:
-            if self._random.random() >= self._broken_share:
+            about = self._broken_shard in (None, call.shard)
+            if not about or self._random.random() >= self._broken_share:
                 return None
             return self._random.choice(ANY_CALL + (POLLS if call.action == "GetRecords" else []))
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from checkpoints import position
+from checkpoints import finished, position
 from streams import NEVER
 from waiting import eventually
 
@@ -163,7 +163,30 @@ def test_seven_hundred_shards_with_a_third_of_all_calls_failing(world, streams, 
     eventually(lambda: tale.caught_up(daemon), 30, "the feed is caught up")
     for user in tale.users:
         eventually(lambda: world.settled(user), 20, f"{user} is complete")
-    figure(f"700 shards, a third of {len(streams.calls)} calls failing: open after {opened:.1f} s, read after {took:.1f} s; longest without progress {longest:.1f} s")
+    figure(
+        f"700 shards, a third of {len(streams.calls)} calls failing: open after {opened:.1f} s, "
+        f"read after {took:.1f} s; longest without progress {longest:.1f} s"
+    )
+    streams.manners.check()
+    assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("token", ["empty", "repeated"])
+def test_a_listing_that_ends_strangely_is_a_listing(token, world, streams):
+    """Three pages; the last one has a token that leads nowhere."""
+    stream = streams.stream(world.stream_arn(), shards_per_page=2)
+    stream.filter, stream.last_token = "unknown", token
+    tale = Tale(world, stream)
+    for _ in range(5):
+        tale.write(tale.root(), 1)
+    daemon = world.daemon(streams, SWEEP__SCHEDULE=NEVER).start()
+    eventually(lambda: tale.told(daemon), 20, "every shard is read")
+    for shard in list(tale.open):
+        [child] = tale.split(shard)
+        tale.write(child, 1)
+    eventually(lambda: tale.told(daemon), 20, "every child is read")
+    assert daemon.metric("stream_gaps_total") == 0
+    assert len(streams.asked("DescribeStream")) < 40, "it never gets to the end of the list"
     streams.manners.check()
     assert daemon.stop() == 0
 
@@ -175,12 +198,12 @@ def test_records_done_around_one_in_flight_have_no_second_effect_after_kill_9(wo
     proxy.endpoints |= streams.endpoints
     users = [world.name(f"user-{n}") for n in (1, 2, 3)]
     killed = threading.Event()
-    proxy.before(1, killed.wait, lambda call: call.action == "CreateUser" and call.user == users[1])
+    held = proxy.before(1, killed.wait, lambda call: call.action == "CreateUser" and call.user == users[1])
     daemon = world.daemon(proxy, SWEEP__SCHEDULE=NEVER).start()
     for user in users:
         world.put(user)
     sequences = [stream.write(shard, user, "INSERT") for user in users]
-    eventually(lambda: proxy.since(matches=lambda call: call.user == users[1] and call.action == "CreateUser"), 10, "user 2 is in flight")
+    eventually(lambda: held.call, 10, "user 2 is in flight")
     for user in (users[0], users[2]):
         eventually(lambda: world.settled(user), 20, f"{user} is complete")
     eventually(lambda: position(world, shard) == sequences[0], 10, "the checkpoint stands before record 2")
@@ -199,6 +222,33 @@ def test_records_done_around_one_in_flight_have_no_second_effect_after_kill_9(wo
     assert streams.asked("GetShardIterator")[-1].parameters["SequenceNumber"] == sequences[0]
     streams.manners.check()
     assert daemon.stop() == 0
+
+
+def test_of_two_replicas_one_reads_and_the_other_goes_on_from_there(world, streams):
+    stream = streams.stream(world.stream_arn())
+    tale = Tale(world, stream)
+    shards = [tale.root(), tale.root()]
+    leader, standby = (world.daemon(streams, SWEEP__SCHEDULE=NEVER).start() for _ in range(2))
+    for shard in shards:
+        tale.write(shard, 5)
+    eventually(lambda: tale.told(leader), 10, "the leader reads")
+    [child] = tale.split(shards[0])
+    eventually(lambda: streams.asked("GetRecords", child), 10, "it goes on to the child")
+    eventually(lambda: finished(world) == {(stream.arn, shards[0].id)}, 10, "the end of a shard is stored")
+    eventually(lambda: position(world, shards[1]) == shards[1].records[-1][0], 10, "so is the place in the other")
+    assert tale.known(standby) == 0
+    leader.kill()
+    streams.manners.new_reader(finished(world))
+    mark = len(streams.calls)
+    before = len(tale.names)
+    for shard in tale.open:
+        tale.write(shard, 5)
+    eventually(lambda: standby.metric("leader") == 1, 20, "the standby leads")
+    eventually(lambda: tale.known(standby) == len(tale.names) - before, 10, "it reads what is new, and only that")
+    read = {call.shard for call in streams.calls[mark:] if call.action == "GetRecords"}
+    assert read == {shard.id for shard in tale.open}
+    streams.manners.check()
+    assert standby.stop() == 0
 
 
 @pytest.mark.timing
@@ -220,6 +270,9 @@ def test_the_first_record_after_a_split_is_handled_within_a_second(poll, world, 
         eventually(lambda: daemon.user(f"not a name {number}"), 10, "the child's record is handled", every=0.01)
         took.append(time.monotonic() - begin)
     median = statistics.median(took)
-    figure(f"split to the child's first record, polls every {poll}: median {median * 1000:.0f} ms, worst {max(took) * 1000:.0f} ms of {len(took)}")
+    figure(
+        f"split to the child's first record, polls every {poll}: median {median * 1000:.0f} ms, "
+        f"worst {max(took) * 1000:.0f} ms of {len(took)}"
+    )
     streams.manners.check()
     assert median <= 1
