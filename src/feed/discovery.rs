@@ -328,8 +328,10 @@ impl<P: Ports> Feed<P> {
                     follower.graph.seen(child, wall);
                 }
                 follower.complete_lanes(&self.settings, &self.settled_sender, now);
+                // Without children at the first question, the stream may have been switched off.
+                let alone = children.is_empty() && follower.lanes.get(parent).is_some_and(|l| l.asks == 0);
                 let discovery = &mut follower.discovery;
-                if std::mem::take(&mut discovery.news) {
+                if std::mem::take(&mut discovery.news) || alone {
                     discovery.due = discovery.due.min(now + LATE_SIBLINGS);
                 }
             }

@@ -156,7 +156,8 @@ def test_seven_hundred_shards_with_a_third_of_all_calls_failing(world, streams, 
         longest = max(longest, now - since)
         if known > before:
             since = now
-        assert now - since < 15, f"no progress for 15 s at {known} of {len(tale.names)}"
+        # A shard whose calls fail again and again waits up to 10 s for its next one.
+        assert now - since < 25, f"no progress for 25 s at {known} of {len(tale.names)}"
         assert now - begin < 150, f"{known} of {len(tale.names)} after 150 s"
     took = time.monotonic() - begin
     streams.break_calls(0)
