@@ -8,7 +8,7 @@ use super::follower::Follower;
 use super::gap::GapCause;
 use super::limits::{
     AWAIT_STREAM, AWAIT_STREAM_EAGERLY, BACKOFF, CHILD_QUESTIONS, DENIALS, DESCRIBE_SPACING,
-    DISCOVERY_INTERVAL, DRAINED_WHEN_QUIET,
+    DISCOVERY_INTERVAL, DRAINED_WHEN_QUIET, LATE_SIBLINGS,
 };
 use super::listing::Walk;
 use super::pace::backoff;
@@ -88,7 +88,7 @@ impl<P: Ports> Feed<P> {
         self.take_up_restored(&table);
         self.follow_current(&table);
         self.tell_disabled(&table);
-        if self.followers.iter().any(|follower| follower.current) {
+        if self.table.enabled && self.followers.iter().any(|follower| follower.current) {
             self.table.awaited = 0;
             self.table.due = now + DISCOVERY_INTERVAL;
         } else {
@@ -263,7 +263,8 @@ impl<P: Ports> Feed<P> {
             follower.discovery.due = now + AWAIT_STREAM;
             return;
         }
-        follower.discovery.due = now + DISCOVERY_INTERVAL;
+        let news = std::mem::take(&mut follower.discovery.news);
+        follower.discovery.due = now + if news { LATE_SIBLINGS } else { DISCOVERY_INTERVAL };
         follower.discovery.completed = true;
         let findings = follower.graph.listed(&listed);
         let pruned = follower.graph.prunable(wall);
@@ -327,6 +328,12 @@ impl<P: Ports> Feed<P> {
                     follower.graph.seen(child, wall);
                 }
                 follower.complete_lanes(&self.settings, &self.settled_sender, now);
+                // Without children at the first question, the stream may have been switched off.
+                let alone = children.is_empty() && follower.lanes.get(parent).is_some_and(|l| l.asks == 0);
+                let discovery = &mut follower.discovery;
+                if std::mem::take(&mut discovery.news) || alone {
+                    discovery.due = discovery.due.min(now + LATE_SIBLINGS);
+                }
             }
             Err(StreamError::Call(CallError { fault: Fault::Invalid, detail, .. })) => {
                 tracing::info!("children of shards are looked for by listing: no filter here ({detail})");

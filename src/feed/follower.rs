@@ -47,6 +47,8 @@ pub(super) struct Discovery {
     pub(super) running: bool,
     /// A listing has been completed by this process.
     pub(super) completed: bool,
+    /// Shards have come into sight since it was last settled when to list.
+    pub(super) news: bool,
     /// A question about children is under way.
     pub(super) asking: bool,
     /// Whether the endpoint knows the filter CHILD_SHARDS.
@@ -111,6 +113,7 @@ impl Follower {
                 due: now,
                 running: false,
                 completed: false,
+                news: false,
                 asking: false,
                 filter: true,
                 gone: 0,
@@ -133,6 +136,7 @@ impl Follower {
             if !self.lanes.contains_key(id) {
                 let home = Home { stream: self.serial, shard: id.clone(), settled: settled.clone() };
                 self.lanes.insert(id.clone(), Lane::new(home, settings, now));
+                self.discovery.news = true;
             }
             if !shard.is_saved() {
                 self.dirty.insert(id.clone());

@@ -51,6 +51,10 @@ pub(super) const EMPTY_PAGES_WHEN_CAUGHT_UP: u32 = 4;
 /// The shards are listed, and the table is asked for its current stream, this often.
 pub(super) const DISCOVERY_INTERVAL: Duration = Duration::from_secs(60);
 
+/// So soon after a shard has come into sight, or has ended and has no child in sight, the shards are
+/// listed once more: a split makes two, which need not become visible at once.
+pub(super) const LATE_SIBLINGS: Duration = Duration::from_secs(3);
+
 /// While a stream is awaited (none yet, or ENABLING), it is asked about this often.
 pub(super) const AWAIT_STREAM: Duration = Duration::from_secs(1);
 

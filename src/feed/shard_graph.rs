@@ -462,9 +462,12 @@ impl ShardGraph {
         self.shards.iter()
     }
 
-    /// Until when everything was handled, over all shards that are not finished.
+    /// Until when everything was handled, over all shards that are not finished; when all are, over
+    /// the last of each line.
     pub(super) fn through(&self) -> Option<Timestamp> {
-        self.shards.values().filter(|shard| !shard.finished()).map(Shard::through).min()
+        let unfinished = self.shards.values().filter(|shard| !shard.finished()).map(Shard::through).min();
+        let last = self.shards.values().filter(|shard| shard.children.is_empty()).map(Shard::through).min();
+        unfinished.or(last)
     }
 }
 

@@ -160,6 +160,11 @@ impl<P: Ports> Reconciler<P> {
                 return error.into();
             }
         };
+        // What IAM still lists when no read is late any more was not deleted: IAM may refuse to know a
+        // key that is seconds old.
+        if file.memory.unsettled_until(AwsTime::of(self.ports.clock()).now).is_none() {
+            file.memory.deleted.clear();
+        }
         for _ in 0..MAX_STEPS {
             let sweep = self.sweep.load(Ordering::Relaxed);
             file.memory.take_in(&observed, sweep);
@@ -234,6 +239,11 @@ impl<P: Ports> Reconciler<P> {
                 self.ask_to_delete(name, desired, user, *evidence, file).await
             }
             Next::Do(step) => {
+                // A granted deletion does not begin before it is on record: once the user is gone,
+                // nothing else leads to its parameter.
+                if file.memory.condemned.is_some() {
+                    self.park_removal(name, file).await?;
+                }
                 let settled = file.reads_settled(AwsTime::of(self.ports.clock()).now);
                 self.apply(name, step, plan, observed, file, trigger).await?;
                 file.believe(observed, settled, AwsTime::of(self.ports.clock()).now);
@@ -325,6 +335,7 @@ impl<P: Ports> Reconciler<P> {
         }
         file.memory.orphan = None;
         file.memory.revoke_before = None;
+        file.memory.condemned = None;
         file.memory.remove_parameter = false;
         Ok(())
     }

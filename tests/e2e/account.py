@@ -1,5 +1,6 @@
 """An independent look at the account: plain boto3, sharing no code with the controller."""
 
+import functools
 import json
 import time
 
@@ -62,7 +63,8 @@ class Account:
                 config=ONCE,
             )
 
-        self._client = client
+        # A client costs more than its calls, and readers sign thousands with a few keys.
+        self._client = functools.lru_cache(client)
         self.iam = client("iam")
         self.ssm = client("ssm")
         self.kms = client("kms")

@@ -16,6 +16,7 @@ import emulators
 from account import Account, parameter_name
 from daemon import Daemon
 from proxy import Proxy
+from streams import Streams
 
 #: Short lives, quick looks. Each test changes what it is about.
 SETTINGS = {
@@ -79,6 +80,9 @@ class World:
     def delete(self, user):
         self.account.delete_row(self.table, user)
 
+    def stream_arn(self):
+        return self.account.ddb.describe_table(TableName=self.table)["Table"]["LatestStreamArn"]
+
     def proxy(self):
         """A recording proxy to all services."""
         proxy = Proxy(self.account.endpoints)
@@ -136,6 +140,14 @@ def worlds(account, tmp_path, request):
 @pytest.fixture
 def world(worlds):
     return worlds()
+
+
+@pytest.fixture
+def streams():
+    """A scripted DynamoDB Streams, to be given to a daemon in place of a proxy."""
+    endpoint = Streams()
+    yield endpoint
+    endpoint.stop()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Child processes that never outlive their parent's interest in them."""
 
 import atexit
+import itertools
 import os
 import random
 import signal
@@ -9,27 +10,25 @@ import subprocess
 
 _RUNNING = set()
 
-#: Given out already.
-_PORTS = set()
+
+# Below those that Linux gives to outgoing connections, which might have a port before its listener
+# has. Workers of pytest-xdist have ranges of their own, and every run begins somewhere else in them.
+_RANGE = 2_000
+_FIRST = 10_000 + _RANGE * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10)
+_NEXT = itertools.count(random.randrange(_RANGE))
 
 
 def free_port():
-    """A port of the loopback interface that nobody listens on, and that no outgoing connection takes.
-
-    It may be long before somebody listens on it. From 32768 on, the kernel gives ports to connections,
-    of which the tests make thousands.
-    """
-    while True:
-        port = random.randrange(10_000, 32_768)
+    """A port of the loopback interface that nobody listens on, and that no other call has given yet."""
+    for _ in range(_RANGE):
+        port = _FIRST + next(_NEXT) % _RANGE
         with socket.socket() as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 listener.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        if port not in _PORTS:
-            _PORTS.add(port)
-            return port
+        return port
+    raise AssertionError("no port is free")
 
 
 def clean_environment(extra):

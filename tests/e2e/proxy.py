@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
 READS = ("Get", "List", "Describe", "Generate", "Simulate", "BatchGet", "Scan", "Query")
+KEY = re.compile(r"<AccessKeyId>([^<]+)</AccessKeyId>")
 SECRET = re.compile(r"<SecretAccessKey>([^<]+)</SecretAccessKey>")
 
 
@@ -92,6 +93,9 @@ class Proxy:
         """`upstreams`: service -> URL of an emulator."""
         self.calls = []
         self.secrets = set()
+        #: Key id -> user, of every key whose making was forwarded.
+        self.minted = {}
+        self._watchers = []
         self._rules = []
         self._lock = threading.Lock()
         self._servers = []
@@ -117,6 +121,10 @@ class Proxy:
     def since(self, mark=0, matches=mutating):
         with self._lock:
             return [call for call in self.calls[mark:] if matches(call)]
+
+    def watch(self, watcher):
+        """Runs `watcher(call)` after the effect of every call that is forwarded, before its answer goes on."""
+        self._watchers.append(watcher)
 
     # -- what is to go wrong -----------------------------------------------------------------------
 
@@ -161,10 +169,16 @@ class Proxy:
     def learn(self, call, answer):
         """Remembers every secret that passes, so that tests can look for them where they must not be."""
         if call.action == "CreateAccessKey":
-            self.secrets.update(SECRET.findall(answer.decode(errors="replace")))
+            text = answer.decode(errors="replace")
+            self.secrets.update(SECRET.findall(text))
+            self.minted |= dict.fromkeys(KEY.findall(text), call.user)
         if call.action == "PutParameter":
             for member in json.loads(call.parameters["Value"]).values():
                 self.secrets.add(member["SecretAccessKey"])
+
+    def tell(self, call):
+        for watcher in self._watchers:
+            watcher(call)
 
 
 class _Server(ThreadingHTTPServer):
@@ -228,6 +242,7 @@ class _Handler(BaseHTTPRequestHandler):
                     raise
         call.status = answer.status
         self.server.proxy.learn(call, content)
+        self.server.proxy.tell(call)
         return answer.status, answer.getheaders(), content
 
     def _reply(self, status, headers, content):

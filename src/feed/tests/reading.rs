@@ -153,6 +153,26 @@ async fn children_that_are_visible_late_are_asked_for_for_ever() {
     feed.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_second_child_of_a_split_may_come_into_sight_later() {
+    let world = World::new();
+    let mut feed = Running::start(&world).await;
+    seconds(30).await;
+    world.split("s1", &["s2", "s3"]);
+    world.change_shard("s3", |shard| shard.hidden = true);
+    world.write("s2", "early");
+    world.write("s3", "late");
+    let at = world.monotonic();
+    let early = feed.next().await;
+    assert_eq!(early.name, "early");
+    early.ticket.settle();
+    world.change_shard("s3", |shard| shard.hidden = false);
+    feed.next().await.ticket.settle();
+    assert!(world.monotonic() - at <= Duration::from_secs(6));
+    assert_eq!(feed.gaps(), []);
+    feed.stop().await;
+}
+
 /// A parent that looks open, but has a child, is read to its end first; a second child may come later.
 #[tokio::test(start_paused = true)]
 async fn parents_come_before_children() {
