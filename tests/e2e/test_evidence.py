@@ -117,7 +117,8 @@ def test_without_complete_evidence_nobody_is_deleted(way, world):
     for user in users:
         eventually(lambda: world.settled(user), 20, f"{user} is as before")
         daemon.wait_state(user, "ready", within=60)
-    assert daemon.status()["sweep_failure"] is None and not daemon.status()["deletions"]["holds"]
+    eventually(lambda: daemon.status()["sweep_failure"] is None, 20, "no failure is shown any more")
+    eventually(lambda: not daemon.status()["deletions"]["holds"], 20, "no hold is shown any more")
 
 
 def test_what_a_scan_misses_is_read_again_before_anybody_is_deleted(world):
