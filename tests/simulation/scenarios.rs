@@ -289,9 +289,6 @@ async fn deletion<P: Ports>(ports: &P, hands: &impl Hands, prefix: &str, seen: &
         hands.add_leftover(&erin, leftover.clone()).await;
     }
     seen.expect("console login", "Ok(true)", format!("{:?}", iam.has_console_login(&erin).await));
-    let policies = iam.attached_policies(&erin).await.unwrap_or_default();
-    let policy = hands.policy().rsplit('/').next().unwrap_or_default().to_owned();
-    seen.expect("attached policies, by name", format!("{:?}", [policy]), format!("{policies:?}"));
     let listed = iam.leftovers(&erin).await.unwrap_or_default();
     seen.expect("leftovers, in teardown order", format!("{leftovers:?}"), format!("{listed:?}"));
     seen.call("delete with a key", "conflict", &iam.delete_user(&erin).await);

@@ -153,9 +153,6 @@ impl Directory for Wrong {
     async fn keys(&self, name: &UserName) -> Result<Option<Vec<Key>>, CallError> {
         self.right.keys(name).await
     }
-    async fn attached_policies(&self, name: &UserName) -> Result<Vec<String>, CallError> {
-        self.right.attached_policies(name).await
-    }
     async fn has_console_login(&self, name: &UserName) -> Result<bool, CallError> {
         self.right.has_console_login(name).await
     }
