@@ -172,7 +172,7 @@ where
     if let SdkError::TimeoutError(_) = error {
         return CallError { fault: Fault::Indeterminate, call, detail: chain("timed out", error.source()) };
     }
-    // A connection that ends in the middle of an answer is of the kind "other, transient".
+    // A connection that was closed before the answer is one of the "other" failures, but of a known kind.
     if let SdkError::DispatchFailure(broken) = error
         && (broken.is_io() || broken.is_timeout() || broken.as_other().is_some())
     {

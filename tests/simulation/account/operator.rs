@@ -127,11 +127,14 @@ impl World {
             life.owed_ms = None;
         }
         self.meddle(folded, |user, now, bound| {
-            let mut tags = user.tags.get().clone();
+            let before = user.tags.get().clone();
+            let mut tags = before.clone();
             tags.retain(|key, _| !which(key));
             user.tags.set(now, bound, tags);
-            // Without its tag, and unless the document names it, a key is as good as a stranger's.
-            for key in user.keys.iter_mut().filter(|key| which(key.id.as_str())) {
+            // Without its tag, and unless the document names it, a key is as good as a stranger's. The key of
+            // a mint under way has none yet.
+            let tagged = |id: &str| which(id) && before.contains_key(id);
+            for key in user.keys.iter_mut().filter(|key| tagged(key.id.as_str())) {
                 (key.maker, key.claimed) = (Maker::Operator, false);
             }
         });
