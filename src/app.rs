@@ -232,7 +232,7 @@ async fn follow_lease<P: Ports>(
                         common.status.users.clear();
                         let mut progress = common.status.progress();
                         (progress.role, progress.swept, progress.token) = (Role::Standby, false, None);
-                        progress.deletions = None;
+                        (progress.tenure, progress.deletions) = (None, None);
                     }
                 }
             }

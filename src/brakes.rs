@@ -120,7 +120,13 @@ impl<P: Ports> Brakes<P> {
         self.change(now, |brake| brake.table_seen(arn, id, now)).await
     }
 
-    /// Tells what a complete sweep has counted, and who need not be deleted any more.
+    /// Whether the deletion of this user is wanted and not granted.
+    pub async fn wants(&self, name: &UserName) -> bool {
+        self.brake.lock().await.wants(name)
+    }
+
+    /// Tells what a complete sweep has counted, and which users exist. Gives the names of those whose
+    /// deletion is wanted.
     ///
     /// # Errors
     /// Those of the state table.
@@ -129,15 +135,16 @@ impl<P: Ports> Brakes<P> {
         rows: usize,
         owned: usize,
         orphans: usize,
-        wanted: impl Fn(&UserName) -> bool,
+        exists: impl Fn(&UserName) -> bool,
         now: Timestamp,
-    ) -> Result<(), StateError> {
+    ) -> Result<Vec<UserName>, StateError> {
         let owned_users = u32::try_from(owned).unwrap_or(u32::MAX);
         *self.owned_users.lock().unwrap_or_else(PoisonError::into_inner) = Some(owned_users);
         self.change(now, |brake| {
-            let over: Vec<UserName> = brake.wanted().filter(|name| !wanted(name)).cloned().collect();
-            over.iter().for_each(|name| brake.withdraw(name));
+            let gone: Vec<UserName> = brake.wanted().filter(|name| !exists(name)).cloned().collect();
+            gone.iter().for_each(|name| brake.withdraw(name));
             brake.sweep_saw(rows, owned, orphans, now);
+            brake.wanted().cloned().collect()
         })
         .await
     }

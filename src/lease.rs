@@ -10,8 +10,7 @@
 //! the calls that were under way at that moment, one a user, can still take effect under a new
 //! leader; each [`Step`](crate::core::step::Step) says why that is harmless.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -123,8 +122,8 @@ impl<P: Ports> Watcher<P> {
 
     fn taken(&mut self, record: Record, body: Body, until: Validity, clean: bool) -> Watch<P> {
         self.seen = None;
-        let shared = Shared { until: Mutex::new(Some(until)), token: record.token, ttl: self.ttl };
-        let guard = Guard { ports: self.ports.clone(), shared: Arc::new(shared) };
+        let tenure = Tenure { until: Mutex::new(Some(until)), token: record.token, ttl: self.ttl };
+        let guard = Guard { ports: self.ports.clone(), tenure: Arc::new(tenure) };
         Watch::Taken(Lease { guard, record, body, clean })
     }
 
@@ -176,41 +175,54 @@ impl Validity {
     }
 }
 
+/// One leadership, and how long it lasts yet. Whoever shows who leads asks it too: a holder that cannot
+/// renew learns last that another replica has taken over.
 #[derive(Debug)]
-struct Shared {
+pub struct Tenure {
     until: Mutex<Option<Validity>>,
     token: u64,
     ttl: Duration,
+}
+
+impl Tenure {
+    /// What is left of the lease.
+    pub fn left(&self, clock: &impl Clock) -> Duration {
+        let until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.map_or(Duration::ZERO, |until| until.left(clock.monotonic(), clock.now()))
+    }
+
+    fn set(&self, until: Option<Validity>) {
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
 }
 
 /// The right to change things, as long as the lease lasts. Clones share it.
 #[derive(Clone)]
 pub struct Guard<P> {
     ports: P,
-    shared: Arc<Shared>,
+    tenure: Arc<Tenure>,
 }
 
 impl<P: Ports> Guard<P> {
     /// The fencing token, for every write to the state table.
     pub fn token(&self) -> u64 {
-        self.shared.token
+        self.tenure.token
+    }
+
+    /// The leadership, for those who show it.
+    pub fn tenure(&self) -> Arc<Tenure> {
+        self.tenure.clone()
     }
 
     /// How long a call that starts now may take; `None` when none may start any more.
     pub fn call_limit(&self) -> Option<Duration> {
         let left = self.left();
-        (left >= self.shared.ttl / 3).then_some(left)
+        (left >= self.tenure.ttl / 3).then_some(left)
     }
 
     /// What is left of the lease.
     pub fn left(&self) -> Duration {
-        let clock = self.ports.clock();
-        let until = self.shared.until.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        until.map_or(Duration::ZERO, |until| until.left(clock.monotonic(), clock.now()))
-    }
-
-    fn set(&self, until: Option<Validity>) {
-        *self.shared.until.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = until;
+        self.tenure.left(self.ports.clock())
     }
 }
 
@@ -233,18 +245,18 @@ impl<P: Ports> Lease<P> {
     ///
     /// A renewal that fails is tried again until nothing is left of the lease.
     pub async fn keep(&mut self, beat: impl Fn()) -> LeaseError {
-        let ttl = self.guard.shared.ttl;
+        let ttl = self.guard.tenure.ttl;
         loop {
             time::sleep(ttl / 3).await;
             loop {
                 match self.renew(false).await {
                     Ok(()) => break,
                     Err(LeaseError::Lost) => {
-                        self.guard.set(None);
+                        self.guard.tenure.set(None);
                         return LeaseError::Lost;
                     }
                     Err(LeaseError::Call(error)) if self.guard.left().is_zero() => {
-                        self.guard.set(None);
+                        self.guard.tenure.set(None);
                         return LeaseError::Call(error);
                     }
                     Err(LeaseError::Call(error)) => {
@@ -262,7 +274,7 @@ impl<P: Ports> Lease<P> {
     /// # Errors
     /// When it was lost already, or the state table did not answer; then it ends by itself.
     pub async fn release(mut self) -> Result<(), LeaseError> {
-        self.guard.set(None);
+        self.guard.tenure.set(None);
         let mut result = self.renew(true).await;
         // A renewal that was under way may still arrive; what it wrote is then what is to be replaced.
         for _ in 0..RELEASE_AGAIN {
@@ -274,7 +286,7 @@ impl<P: Ports> Lease<P> {
 
     async fn renew(&mut self, released: bool) -> Result<(), LeaseError> {
         let clock = self.guard.ports.clock();
-        let until = Validity::from_now(clock.monotonic(), clock.now(), self.guard.shared.ttl);
+        let until = Validity::from_now(clock.monotonic(), clock.now(), self.guard.tenure.ttl);
         let body = Body { beat: self.body.beat + 1, released, ..self.body.clone() };
         let record = encode(&body, self.record.token);
         let written = self.guard.ports.state().swap(Some(&self.record), &record).await;
@@ -320,6 +332,6 @@ impl<P: Ports> Lease<P> {
     fn renewed(&mut self, record: Record, body: Body, until: Validity) {
         let released = body.released;
         (self.record, self.body) = (record, body);
-        self.guard.set((!released).then_some(until));
+        self.guard.tenure.set((!released).then_some(until));
     }
 }

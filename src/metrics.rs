@@ -4,7 +4,7 @@ use prometheus::{Gauge, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::config::Keys;
 use crate::core::plan::State;
-use crate::core::time::Timestamp;
+use crate::ports::Clock;
 use crate::registry::KeyRole;
 use crate::status::{Role, Status};
 
@@ -70,10 +70,11 @@ impl ProgramMetrics {
     }
 
     /// Sets the gauges from what is known now.
-    pub fn refresh(&self, status: &Status, now: Timestamp) {
+    pub fn refresh(&self, status: &Status, clock: &impl Clock) {
         for (state, count) in status.users.count_states() {
             self.users.with_label_values(&[State::as_str(state)]).set(to_i64(count));
         }
+        let now = clock.now();
         let (mut oldest, mut overdue, mut foreign) = (std::time::Duration::ZERO, 0, 0);
         for report in status.users.read().values() {
             for key in &report.keys {
@@ -92,7 +93,7 @@ impl ProgramMetrics {
         self.keys_overdue.set(to_i64(overdue));
         self.foreign_keys.set(to_i64(foreign));
         let progress = status.progress();
-        self.leader.set(i64::from(progress.role == Role::Leader));
+        self.leader.set(i64::from(progress.role_now(clock) == Role::Leader));
         self.deletions_held.set(progress.deletions.as_ref().map_or(0, |held| to_i64(held.held)));
         if let Some(sweep) = &progress.last_sweep {
             self.orphans.set(to_i64(sweep.orphans));

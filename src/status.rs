@@ -8,6 +8,8 @@ use crate::core::brake::Status as BrakeStatus;
 use crate::core::time::Timestamp;
 use crate::feed::FeedView;
 use crate::heartbeat::Heartbeats;
+use crate::lease::Tenure;
+use crate::ports::Clock;
 use crate::registry::Registry;
 use crate::sweep::SweepReport;
 
@@ -35,6 +37,9 @@ pub struct Progress {
     pub leader: Option<String>,
     /// The fencing token of the leadership.
     pub token: Option<u64>,
+    /// The leadership.
+    #[serde(skip)]
+    pub tenure: Option<Arc<Tenure>>,
     /// Whether the first sweep of this leadership is done.
     pub swept: bool,
     /// Whether the program is ending.
@@ -49,6 +54,17 @@ pub struct Progress {
     pub clock_trusted: bool,
     /// When the program started.
     pub started: Timestamp,
+}
+
+impl Progress {
+    /// What this replica is to whoever asks now: a leader only as long as its lease lasts, so that
+    /// two never say so at once.
+    pub fn role_now(&self, clock: &impl Clock) -> Role {
+        match &self.tenure {
+            Some(tenure) if self.role == Role::Leader && tenure.left(clock).is_zero() => Role::Standby,
+            Some(_) | None => self.role,
+        }
+    }
 }
 
 /// Everything that the pages show. Clones share it.
@@ -73,10 +89,10 @@ impl Status {
     ///
     /// # Errors
     /// Says in a few words what it still waits for.
-    pub fn ready(&self) -> Result<Role, String> {
+    pub fn ready(&self, clock: &impl Clock) -> Result<Role, String> {
         let progress = self.progress();
         let wait = |what: &str| Err(what.to_owned());
-        match progress.role {
+        match progress.role_now(clock) {
             _ if progress.stopping => wait("stopping"),
             _ if !progress.clock_trusted => wait("the local clock is more than 5 minutes from AWS's"),
             Role::Starting => wait("starting"),

@@ -122,10 +122,11 @@ impl<P: Ports> Sweeper<P> {
         let census = self.take_census(users, rows, started);
         self.show(&census, started);
         self.quarantined(&census).await?;
+        let wanted = self.tell_brake(&census, started).await?;
         let orphans_due = self.orphans_due(&census, started).await?;
 
         let (hold, mut released) = mpsc::channel(1);
-        let looked_at = self.ask_for_looks(&census, started, &hold).await?;
+        let looked_at = self.ask_for_looks(&census, &wanted, started, &hold).await?;
         for orphan in &orphans_due {
             let (name, user) = (orphan.name.clone(), orphan.user.clone());
             self.ask(Request::Orphan { name, user, hold: Some(hold.clone()) }).await?;
@@ -227,11 +228,18 @@ impl<P: Ports> Sweeper<P> {
         }
     }
 
-    /// Looks at everybody whose last look is old, was not the last word, or no longer holds.
-    async fn ask_for_looks(&self, census: &Census, now: Timestamp, hold: &Hold) -> Result<usize, SweepError> {
+    /// Looks at everybody whose last look is old, was not the last word, or no longer holds; and at those
+    /// whose row is back although their deletion is `wanted`.
+    async fn ask_for_looks(
+        &self,
+        census: &Census,
+        wanted: &BTreeSet<UserName>,
+        now: Timestamp,
+        hold: &Hold,
+    ) -> Result<usize, SweepError> {
         let mut asked = 0;
         for name in &census.rows {
-            let report = self.registry.get(name.as_str());
+            let report = self.registry.get(name.as_str()).filter(|_| !wanted.contains(name));
             if report.is_some_and(|report| self.holds(name, &report, census, now)) {
                 continue;
             }
@@ -256,13 +264,16 @@ impl<P: Ports> Sweeper<P> {
             && !census::drifted(&glance.user, current, &pending, &self.policy)
     }
 
+    /// Tells the brake what there is; gives the names whose deletion is wanted.
+    async fn tell_brake(&self, census: &Census, now: Timestamp) -> Result<BTreeSet<UserName>, SweepError> {
+        let rows = census.rows.len() + census.invalid.len();
+        let exists = |name: &UserName| census.users.contains_key(name);
+        let wanted = self.brakes.sweep_saw(rows, census.owned, census.orphans.len(), exists, now).await?;
+        Ok(wanted.into_iter().collect())
+    }
+
     /// The orphans that enough sweeps have seen, as far as they may be deleted.
     async fn orphans_due(&mut self, census: &Census, now: Timestamp) -> Result<Vec<Orphan>, SweepError> {
-        let rows = census.rows.len() + census.invalid.len();
-        // A row that is back ends what its removal has begun to ask for; so does a user that is gone. A
-        // REMOVE record that is still to be honoured asks anew.
-        let wanted = |name: &UserName| !census.rows.contains(name) && census.users.contains_key(name);
-        self.brakes.sweep_saw(rows, census.owned, census.orphans.len(), wanted, now).await?;
         let before = self.sightings.clone();
         let due: Vec<Orphan> =
             self.sightings.seen(&census.orphans, self.orphans.sweeps.get()).into_iter().cloned().collect();

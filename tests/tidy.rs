@@ -39,8 +39,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "sweep",
         ],
     ),
-    ("status", &["core", "feed", "heartbeat", "registry", "sweep", "status"]),
-    ("metrics", &["core", "config", "registry", "status", "metrics"]),
+    ("status", &["core", "ports", "feed", "heartbeat", "lease", "registry", "sweep", "status"]),
+    ("metrics", &["core", "ports", "config", "registry", "status", "metrics"]),
     ("admin", &["ports", "metrics", "status", "admin"]),
     ("telemetry", &["config", "telemetry"]),
 ];

@@ -68,7 +68,7 @@ async fn health<P: Ports>(Shared(pages): Shared<Arc<Pages<P>>>) -> Response {
 }
 
 async fn ready<P: Ports>(Shared(pages): Shared<Arc<Pages<P>>>) -> Response {
-    match pages.status.ready() {
+    match pages.status.ready(pages.ports.clock()) {
         Ok(role) => Json(json!({"status": "ready", "role": role})).into_response(),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "not ready", "reason": why})))
             .into_response(),
@@ -76,7 +76,7 @@ async fn ready<P: Ports>(Shared(pages): Shared<Arc<Pages<P>>>) -> Response {
 }
 
 async fn metrics<P: Ports>(Shared(pages): Shared<Arc<Pages<P>>>) -> Response {
-    pages.metrics.refresh(&pages.status, pages.ports.clock().now());
+    pages.metrics.refresh(&pages.status, pages.ports.clock());
     match TextEncoder::new().encode_to_string(&pages.registry.gather()) {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
@@ -93,7 +93,7 @@ async fn status<P: Ports>(Shared(pages): Shared<Arc<Pages<P>>>) -> Response {
     }
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "role": progress.role,
+        "role": progress.role_now(pages.ports.clock()),
         "leader": progress.leader,
         "token": progress.token,
         "started": progress.started,

@@ -67,6 +67,7 @@ pub(super) async fn lead<P: Ports>(
         (progress.role, progress.swept) = (Role::Leader, false);
         progress.leader = Some(holder.to_owned());
         progress.token = Some(lease.guard().token());
+        progress.tenure = Some(lease.guard().tenure());
     }
     // A leader before us that did not give the lease back may have changed something until it ended.
     let last_change =

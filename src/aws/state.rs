@@ -39,6 +39,31 @@ impl DynamoStateStore {
         Self { client: Client::from_conf(config.interceptor(watch.clone()).build()), table }
     }
 
+    /// Asks for a write whose condition nothing meets: it changes nothing, and only who may write is
+    /// told so.
+    async fn try_to_write(&self) -> Result<Result<(), String>, CallError> {
+        let nobody = Record { id: "nothing".to_owned(), body: String::new(), token: 0 };
+        let output = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item(&nobody)))
+            .condition_expression("attribute_exists(#id) AND attribute_not_exists(#id)")
+            .expression_attribute_names("#id", ID)
+            .send()
+            .await;
+        match output.map_err(|error| fenced_or("dynamodb:PutItem", &error)) {
+            Ok(_) | Err(StateError::Fenced) => Ok(Ok(())),
+            Err(StateError::Call(error)) if error.fault == Fault::Denied => Ok(Err(format!(
+                "the state table {} cannot be written: allow dynamodb:PutItem and dynamodb:DeleteItem on it, or set \
+                 state.table to a table of your own, created with: {}; {error}",
+                self.table,
+                self.remedy()
+            ))),
+            Err(StateError::Call(error)) => Err(error),
+        }
+    }
+
     fn remedy(&self) -> String {
         format!(
             "aws dynamodb create-table --table-name {} --billing-mode PAY_PER_REQUEST \
@@ -71,7 +96,7 @@ impl StateStore for DynamoStateStore {
                      aws dynamodb wait table-exists --table-name {name}"
                 ))
             }
-            Some(_) => Ok(()),
+            Some(_) => self.try_to_write().await?,
         })
     }
 

@@ -142,6 +142,7 @@ pub(super) async fn ask_leader<P: Ports>(
     holder: String,
     patience: Duration,
 ) -> Result<Asked<P>, CommandError> {
+    ports.state().check().await?.map_err(CommandError::Failed)?;
     let mut watcher = Watcher::new(ports.clone(), holder, settings.lease.ttl);
     let id = format!("{:016x}", ports.clock().random());
     let begun = ports.clock().monotonic();

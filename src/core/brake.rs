@@ -350,8 +350,14 @@ impl Brake {
         self.cases.granted()
     }
 
+    /// Whether the deletion of this user is wanted and not granted.
+    pub fn wants(&self, name: &UserName) -> bool {
+        self.cases.is_open(name)
+    }
+
     /// Everybody whose deletion is wanted and not granted. After a sweep, [`Brake::withdraw`] those
-    /// who have a row, or no user any more.
+    /// who have no user any more, and look at those who have a row: as long as a removal is to be
+    /// honoured it would ask anew, and by then the hold that it was under might be over.
     pub fn wanted(&self) -> impl Iterator<Item = &UserName> {
         self.cases.not_granted()
     }

@@ -45,8 +45,11 @@ impl Observed {
             }
             Step::DeleteUser { .. } => {
                 *self = Observed { stored: self.stored.clone(), ..Observed::nothing() };
+                // A late read may show the user once more; that its deletion was granted is how it is
+                // told from one that sweeps have yet to judge.
                 *memory = Memory {
                     revoke_before: memory.revoke_before,
+                    condemned: memory.condemned.take(),
                     remove_parameter: memory.remove_parameter,
                     ..Memory::default()
                 };

@@ -28,7 +28,7 @@ pub enum StateError {
 
 /// The state table. Implemented by DynamoDB and by the simulated account. Reads are consistent.
 pub trait StateStore: Send + Sync {
-    /// Finds out whether the table exists with the hash key `Id` (S).
+    /// Finds out whether the table exists with the hash key `Id` (S), and can be written. Changes nothing.
     ///
     /// `Ok(Err(reason))` says in a sentence what is wrong and how to mend it.
     fn check(&self) -> impl Future<Output = Result<Result<(), String>, CallError>> + Send;

@@ -234,6 +234,11 @@ impl<P: Ports> Reconciler<P> {
                 self.ask_to_delete(name, desired, user, *evidence, file).await
             }
             Next::Do(step) => {
+                // A granted deletion does not begin before it is on record: once the user is gone,
+                // nothing else leads to its parameter.
+                if file.memory.condemned.is_some() {
+                    self.park_removal(name, file).await?;
+                }
                 let settled = file.reads_settled(AwsTime::of(self.ports.clock()).now);
                 self.apply(name, step, plan, observed, file, trigger).await?;
                 file.believe(observed, settled, AwsTime::of(self.ports.clock()).now);
@@ -310,7 +315,9 @@ impl<P: Ports> Reconciler<P> {
 
     /// Nothing is left to remove: forgets the removal, here and in the state table.
     async fn removal_settled(&self, name: &UserName, file: &mut File) -> Result<(), Look> {
-        if file.memory.orphan.is_some() || file.has_obligation() || file.recorded.is_some() {
+        let asked = file.memory.orphan.is_some() || file.has_obligation() || file.recorded.is_some();
+        // Somebody else may have asked: a process before this one, or a sweep whose orphan has a row again.
+        if asked || self.brakes.wants(name).await {
             let granted = file.recorded.as_ref().and_then(|removal| removal.condemned.as_ref());
             self.brakes
                 .settled(name, granted, AwsTime::of(self.ports.clock()).now)
@@ -323,6 +330,7 @@ impl<P: Ports> Reconciler<P> {
         }
         file.memory.orphan = None;
         file.memory.revoke_before = None;
+        file.memory.condemned = None;
         file.memory.remove_parameter = false;
         Ok(())
     }

@@ -171,8 +171,7 @@ impl<P: Ports> Executor<P> {
             if self.stopping && self.running.is_empty() && !self.holds_a_secret() {
                 return;
             }
-            let now = self.reconciler.ports.clock().monotonic();
-            let next = self.queue.next_deadline().map_or(TURN, |at| at.saturating_sub(now).min(TURN));
+            let next = self.patience();
             let finished: OptionFuture<_> =
                 (!self.running.is_empty()).then(|| self.running.join_next_with_id()).into();
             tokio::select! {
@@ -184,6 +183,16 @@ impl<P: Ports> Executor<P> {
                 () = time::sleep(next) => {}
             }
         }
+    }
+
+    /// When to look at the queue again, should nothing happen before. Without a free slot nothing can
+    /// be begun, so that what is overdue then is no reason to look.
+    fn patience(&self) -> Duration {
+        if self.running.len() >= self.concurrency.get() {
+            return TURN;
+        }
+        let now = self.reconciler.ports.clock().monotonic();
+        self.queue.next_deadline().map_or(TURN, |at| at.saturating_sub(now).min(TURN))
     }
 
     fn take_change(&mut self, change: Change) {

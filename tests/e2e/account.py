@@ -1,5 +1,6 @@
 """An independent look at the account: plain boto3, sharing no code with the controller."""
 
+import functools
 import json
 import time
 
@@ -62,7 +63,8 @@ class Account:
                 config=ONCE,
             )
 
-        self._client = client
+        # A client costs more than its calls, and readers sign thousands with a few keys.
+        self._client = functools.lru_cache(client)
         self.iam = client("iam")
         self.ssm = client("ssm")
         self.kms = client("kms")
@@ -179,6 +181,17 @@ class Account:
         self.iam.tag_user(UserName=name, Tags=[{"Key": key, "Value": "current"}])
         self.put_document(name, {"current": {"AccessKeyID": key, "SecretAccessKey": secret}})
         return key, secret
+
+    def owned_user(self, name, boundary, table):
+        """A user as the controller leaves it: (id, secret) of its key."""
+        made = self.function_made_user(name, boundary)
+        tags = {
+            "managed-by": "iam-user-controller",
+            "iam-user-controller:table": table,
+            "iam-user-controller:minting": "none",
+        }
+        self.iam.tag_user(UserName=name, Tags=[{"Key": k, "Value": v} for k, v in tags.items()])
+        return made
 
     # -- what must hold of a user at rest ----------------------------------------------------------
 

@@ -1,7 +1,9 @@
 """Child processes that never outlive their parent's interest in them."""
 
 import atexit
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -9,11 +11,24 @@ import subprocess
 _RUNNING = set()
 
 
+# Below those that Linux gives to outgoing connections, which might have a port before its listener
+# has. Workers of pytest-xdist have ranges of their own, and every run begins somewhere else in them.
+_RANGE = 2_000
+_FIRST = 10_000 + _RANGE * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10)
+_NEXT = itertools.count(random.randrange(_RANGE))
+
+
 def free_port():
-    """A port of the loopback interface that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port of the loopback interface that nobody listens on, and that no other call has given yet."""
+    for _ in range(_RANGE):
+        port = _FIRST + next(_NEXT) % _RANGE
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+    raise AssertionError("no port is free")
 
 
 def clean_environment(extra):

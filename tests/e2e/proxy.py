@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
 READS = ("Get", "List", "Describe", "Generate", "Simulate", "BatchGet", "Scan", "Query")
+KEY = re.compile(r"<AccessKeyId>([^<]+)</AccessKeyId>")
 SECRET = re.compile(r"<SecretAccessKey>([^<]+)</SecretAccessKey>")
 
 
@@ -54,8 +55,10 @@ def mutating(call):
 class Rule:
     """What happens to the k-th call that matches, once (or to it and all later ones)."""
 
-    def __init__(self, matches, kth, fate, action, repeat):
+    def __init__(self, matches, kth, fate, action, repeat, change=None):
         self._matches, self._kth, self.fate, self._action, self._repeat = matches, kth, fate, action, repeat
+        #: (call, status, headers, content) -> (status, headers, content), for an answer that is changed.
+        self.change = change
         self._seen = 0
         self._chosen = False
         #: Set when it has happened.
@@ -90,6 +93,9 @@ class Proxy:
         """`upstreams`: service -> URL of an emulator."""
         self.calls = []
         self.secrets = set()
+        #: Key id -> user, of every key whose making was forwarded.
+        self.minted = {}
+        self._watchers = []
         self._rules = []
         self._lock = threading.Lock()
         self._servers = []
@@ -116,6 +122,10 @@ class Proxy:
         with self._lock:
             return [call for call in self.calls[mark:] if matches(call)]
 
+    def watch(self, watcher):
+        """Runs `watcher(call)` after the effect of every call that is forwarded, before its answer goes on."""
+        self._watchers.append(watcher)
+
     # -- what is to go wrong -----------------------------------------------------------------------
 
     def before(self, kth, action=None, matches=mutating, repeat=False):
@@ -133,6 +143,10 @@ class Proxy:
     def answer(self, kth, status, code, matches=mutating, repeat=False):
         """Answer the k-th matching call with an AWS error instead of forwarding it."""
         return self._add(matches, kth, ("answered", status, code), None, repeat)
+
+    def rewrite(self, kth, change, matches=mutating, repeat=False):
+        """Forward the k-th matching call and answer what `change(call, status, headers, content)` makes of the answer."""
+        return self._add(matches, kth, "rewritten", None, repeat, change)
 
     def heal(self):
         """Forget all rules."""
@@ -155,10 +169,16 @@ class Proxy:
     def learn(self, call, answer):
         """Remembers every secret that passes, so that tests can look for them where they must not be."""
         if call.action == "CreateAccessKey":
-            self.secrets.update(SECRET.findall(answer.decode(errors="replace")))
+            text = answer.decode(errors="replace")
+            self.secrets.update(SECRET.findall(text))
+            self.minted |= dict.fromkeys(KEY.findall(text), call.user)
         if call.action == "PutParameter":
             for member in json.loads(call.parameters["Value"]).values():
                 self.secrets.add(member["SecretAccessKey"])
+
+    def tell(self, call):
+        for watcher in self._watchers:
+            watcher(call)
 
 
 class _Server(ThreadingHTTPServer):
@@ -193,6 +213,8 @@ class _Handler(BaseHTTPRequestHandler):
         rule.happen(call)
         if rule.fate == "delayed":
             return self._reply(*self._forward(call, body))
+        if rule.fate == "rewritten":
+            return self._reply(*rule.change(call, *self._forward(call, body)))
         self._drop()
 
     def _forward(self, call, body):
@@ -220,6 +242,7 @@ class _Handler(BaseHTTPRequestHandler):
                     raise
         call.status = answer.status
         self.server.proxy.learn(call, content)
+        self.server.proxy.tell(call)
         return answer.status, answer.getheaders(), content
 
     def _reply(self, status, headers, content):

@@ -2,6 +2,7 @@
 
 import json
 
+from chapters import Adopt
 from waiting import always, eventually
 
 
@@ -113,3 +114,23 @@ def test_an_orphan_is_deleted_only_when_old_enough_and_seen_twice(world):
     daemon.start()
     eventually(lambda: account.assert_gone(orphan), 30, "the orphan is gone")
     always(lambda: world.settled(stays), during=2, what="the other one stays")
+
+
+def test_an_orphans_parameter_goes_although_its_deletion_was_hard_to_record(world):
+    """Once the user is gone, only the record of its deletion leads to its parameter."""
+    account = world.account
+    stays, orphan = (Adopt(world, world.name(name)) for name in ("stays", "orphan"))
+    stays.begin()
+    orphan.owned()
+    proxy = world.proxy()
+    daemon = world.daemon(proxy)
+    records = lambda call: call.action == "PutItem" and "removal/" in str(call.parameters)  # noqa: E731
+    refused = proxy.answer(1, 503, "ServiceUnavailable", records)
+    killed = proxy.before(1, daemon.kill, lambda call: call.action == "DeleteParameter")
+    daemon.start()
+    eventually(killed.fired.is_set, 40, "the user is gone, and its parameter is not")
+    assert refused.fired.is_set(), "its record was refused once"
+    assert account.user(orphan.user) is None and account.document(orphan.user)
+    daemon.start()
+    eventually(lambda: account.assert_gone(orphan.user), 40, "the parameter goes, too")
+    assert world.settled(stays.user)

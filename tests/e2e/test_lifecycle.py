@@ -1,9 +1,9 @@
 """A user's life, from row to removal, as the contract tells it."""
 
-import threading
 import time
 
 from account import INLINE_POLICY, age
+from readers import Readers
 from waiting import always, eventually
 
 REFUSED = "InvalidClientTokenId"
@@ -85,40 +85,14 @@ def test_readers_never_see_current_missing_inactive_or_unknown(world, figure):
     world.put(user)
     eventually(lambda: account.current(user), 10, "the first key is published")
 
-    seen, wrong, looks = [], [], 0
-    stop = threading.Event()
-
-    def reader():
-        nonlocal looks
-        while not stop.is_set():
-            looks += 1
-            current = account.current(user)
-            if current is None:
-                wrong.append("no current key")
-                continue
-            key, secret = current
-            if not seen or seen[-1] != key:
-                seen.append(key)
-            # The key just read must work for `min_overlap` yet, whatever happens meanwhile.
-            listed = account.keys(user).get(key)
-            if listed is None or listed["Status"] != "Active":
-                wrong.append(f"{key} is {listed}")
-            answer = account.calls_as(key, secret)
-            if not answer.endswith(f":user/{user}"):
-                wrong.append(f"{key} is answered {answer}")
-
-    readers = [threading.Thread(target=reader) for _ in range(2)]
-    for thread in readers:
-        thread.start()
-    try:
-        eventually(lambda: len(set(seen)) >= 4 and seen[0] not in account.keys(user), 90, "three rotations and an expiry")
-    finally:
-        stop.set()
-        for thread in readers:
-            thread.join()
-    figure(f"readers: {looks} looks at {len(set(seen))} keys in turn, {len(wrong)} saw a bad current key")
-    assert not wrong, wrong[:5]
-    assert looks > 100
+    readers = Readers(account, overlap=2, threads=2)
+    readers.follow(user)
+    seen = readers.seen[user]
+    with readers:
+        eventually(lambda: len(seen) >= 4 and seen[0] not in account.keys(user), 90, "three rotations and an expiry")
+    figure(f"readers: {readers.looks} looks at {len(seen)} keys in turn, {len(readers.wrong)} saw a bad current key")
+    readers.leave(user)
+    assert readers.looks > 100
 
 
 def test_users_that_the_function_made_are_adopted_with_their_key_and_rotated_when_due(world):

@@ -210,7 +210,24 @@ async fn records_of_all_pages_are_loaded_and_other_items_are_not_records() {
 async fn a_state_table_that_will_not_do_comes_with_its_remedy() {
     let check = async |reply: Answer| Aws::answers(&[reply]).await.ports.state().check().await.unwrap();
     let described = |table: Value| answer(200, &json!({"Table": table}));
-    assert_eq!(check(described(table("Id", "S", "ACTIVE"))).await, Ok(()));
+    let writes = async |reply: Answer| {
+        let aws = Aws::answers(&[described(table("Id", "S", "ACTIVE")), reply]).await;
+        let result = aws.ports.state().check().await;
+        let seen = aws.seen();
+        assert_eq!(
+            seen[1].json(),
+            json!({"TableName": "users-controller",
+                   "Item": {"Id": {"S": "nothing"}, "Body": {"S": ""}, "Token": {"N": "0"}},
+                   "ConditionExpression": "attribute_exists(#id) AND attribute_not_exists(#id)",
+                   "ExpressionAttributeNames": {"#id": "Id"}})
+        );
+        result
+    };
+    assert_eq!(writes(lost()).await, Ok(Ok(())));
+    let denied = writes(json_error(400, "AccessDeniedException", "no")).await.unwrap().unwrap_err();
+    assert!(denied.contains("cannot be written") && denied.contains("aws dynamodb create-table"), "{denied}");
+    let throttled = writes(json_error(400, "ThrottlingException", "slow")).await.unwrap_err();
+    assert_eq!(throttled.fault, Fault::Throttled { retry_after: None });
     let missing = check(json_error(400, "ResourceNotFoundException", "?")).await.unwrap_err();
     assert_eq!(
         missing,

@@ -201,7 +201,7 @@ pub(crate) struct Faults {
     pub(crate) script: Vec<(u64, Kind)>,
     /// Chance of each kind at each call that it applies to, in a million.
     pub(crate) per_million: [u32; Kind::COUNT],
-    /// Off: nothing goes wrong any more.
+    /// Off: nothing goes wrong any more but by the script.
     pub(crate) off: bool,
     /// What has happened.
     pub(crate) fired: Fired,
@@ -225,9 +225,6 @@ impl Faults {
 
     /// What happens to call number `number`.
     pub(crate) fn decide(&mut self, call: Call, number: u64, prng: &mut Prng) -> Option<Kind> {
-        if self.off {
-            return None;
-        }
         let scripted = self.script.iter().find(|(at, _)| *at == number).map(|(_, kind)| *kind);
         let kind = scripted.or_else(|| self.draw(call, prng)).filter(|kind| kind.applies_to(call))?;
         self.fired.0[call as usize][kind as usize] += 1;
@@ -235,6 +232,9 @@ impl Faults {
     }
 
     fn draw(&self, call: Call, prng: &mut Prng) -> Option<Kind> {
+        if self.off {
+            return None;
+        }
         let applicable = || Kind::ALL.iter().filter(|kind| kind.applies_to(call));
         let total: u64 = applicable().map(|kind| u64::from(self.per_million[*kind as usize])).sum();
         if total == 0 {

@@ -5,6 +5,7 @@
 //! a wrong version of it. The harness kills it when the gate says so, starts it again, and reports.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -19,6 +20,15 @@ use crate::account::{Account, AccountSettings, ReplicaPorts, World};
 use crate::faults::{Call, Fired};
 use crate::invariants;
 use crate::prng::Prng;
+
+/// What a process that was told to stop has left when it wakes up after its grace is over.
+const AWAKE: Duration = Duration::from_secs(5);
+
+/// A lease runs out, and its successor looks at everything, within this.
+const LOOKED_AT: Duration = Duration::from_secs(25);
+
+/// What was sent before a machine falls asleep has arrived within this.
+const DELIVERED: Duration = Duration::from_secs(8);
 
 /// Something that a person, or the machine, does to the account or to the program.
 #[derive(Clone, Debug)]
@@ -122,7 +132,7 @@ impl Scenario {
             restart: (Duration::from_millis(100), Duration::from_secs(5)),
             faults_until: Duration::ZERO,
             settle_within: 3 * sweep + Duration::from_secs(600),
-            silence: sweep + Duration::from_secs(60),
+            silence: sweep + Duration::from_secs(20),
             shutdown_grace: Duration::from_secs(30),
             max_calls: 50_000,
             resume: |_| {},
@@ -153,6 +163,8 @@ pub(crate) struct Report {
     /// How long after the faults' end everything was as it should be.
     pub(crate) settled_after: Option<Duration>,
     pub(crate) fired: Fired,
+    /// How often each kind of step was carried out.
+    pub(crate) steps: BTreeMap<String, u64>,
     /// Broken invariants; what never settled; changes in the silence. Empty when all is well.
     pub(crate) violations: Vec<String>,
     /// The readable history, when it was kept.
@@ -230,6 +242,7 @@ where
         simulated: Duration::from_millis(world.elapsed_ms()),
         settled_after,
         fired: world.faults.fired.clone(),
+        steps: BTreeMap::new(),
         violations,
         trace: world.trace.lines().to_vec(),
         call_log: world.call_log.clone(),
@@ -263,6 +276,11 @@ impl Stage<'_> {
             let overdue = async {
                 shutdown.cancelled().await;
                 tokio::time::sleep(self.scenario.shutdown_grace).await;
+                // A machine that slept, or a process that was stopped, has its grace after that.
+                while self.account.paused(replica) {
+                    tokio::time::sleep(AWAKE).await;
+                }
+                tokio::time::sleep(AWAKE).await;
             };
             tokio::select! {
                 biased;
@@ -303,9 +321,16 @@ impl Stage<'_> {
             self.account.resume(replica);
         }
         let quiet_since = self.elapsed();
-        let settled_after = self.settle(quiet_since).await?;
-        self.listen().await;
-        Some(settled_after)
+        // Nothing may be left to do because nobody leads yet, or because nobody has looked.
+        loop {
+            tokio::time::sleep(LOOKED_AT).await;
+            let settled_after = self.settle(quiet_since).await?;
+            tokio::time::sleep(LOOKED_AT).await;
+            if self.account.operate(|world| invariants::unsettled(world)).is_empty() {
+                self.listen().await;
+                return Some(settled_after);
+            }
+        }
     }
 
     async fn settle(&self, since: Duration) -> Option<Duration> {
@@ -337,8 +362,6 @@ impl Stage<'_> {
 
     /// Nothing is changed any more, unless a key comes of age meanwhile.
     async fn listen(&self) {
-        // What settles last may still be telling the state table.
-        tokio::time::sleep(self.scenario.account.rules.grace).await;
         let due = self.account.operate(|world| invariants::comes_of_age(world, self.scenario.silence));
         let before = self.account.operate(|world| world.changes);
         tokio::time::sleep(self.scenario.silence).await;
@@ -362,7 +385,12 @@ impl Stage<'_> {
             Act::Resume(replica) => self.account.resume(*replica),
             Act::Kill(replica) => self.account.crash(*replica),
             Act::Terminate(replica) => self.shutdowns.borrow()[*replica].cancel(),
-            Act::Jump(time) => tokio::time::advance(*time).await,
+            Act::Jump(time) => {
+                self.account.sleep(true);
+                tokio::time::sleep(DELIVERED).await;
+                tokio::time::advance(time.saturating_sub(DELIVERED)).await;
+                self.account.sleep(false);
+            }
             Act::ResumeDeletions => self.account.operate(|world| {
                 invariants::resume_deletions(world);
                 (self.scenario.resume)(world);

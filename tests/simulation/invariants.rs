@@ -142,7 +142,7 @@ pub(crate) struct Book {
     /// An operator let held deletions go on.
     pub(crate) deletions_resumed: bool,
     /// Users whose row was not there then: their deletion is licensed, and uses up no budget.
-    licensed: Vec<String>,
+    licensed: Vec<UserId>,
 }
 
 impl Book {
@@ -176,7 +176,7 @@ impl Book {
     }
 
     /// An operator says that held deletions, which are of these users at most, may go on.
-    pub(crate) fn resume_deletions(&mut self, licensed: Vec<String>) {
+    pub(crate) fn resume_deletions(&mut self, licensed: Vec<UserId>) {
         self.deletions_resumed = true;
         self.licensed.extend(licensed);
     }
@@ -256,6 +256,9 @@ fn row_stands(world: &World, user: &SimUser) -> bool {
     life.is_some_and(|life| life.present && life.present_since_ms <= since.max(1))
 }
 
+/// What is no evidence yet, and will be.
+const TOO_YOUNG: &str = "it is younger than an orphan has to be";
+
 /// 7: why this user may be taken down, or why not.
 fn removal_evidence(world: &World, folded: &str, user: &SimUser) -> Result<(), String> {
     let life = world.table.life.get(user.name.as_str());
@@ -274,19 +277,21 @@ fn removal_evidence(world: &World, folded: &str, user: &SimUser) -> Result<(), S
     if dropped && !world.book.deletions_resumed {
         return Err("its row went with the whole table".to_owned());
     }
-    if world.table.is_empty() && !life.is_some_and(|life| life.recorded) && !world.book.deletions_resumed {
+    let emptied = world.table.emptied_ms.is_some_and(|at| at + ms(world.rules.grace) < world.now);
+    if emptied && !life.is_some_and(|life| life.recorded) && !world.book.deletions_resumed {
         return Err("the table is empty, and no record says that its row was removed".to_owned());
     }
-    if !life.is_some_and(|life| life.recorded) {
-        let age = world.now.saturating_sub(user.created_ms);
-        if age + ms(world.rules.clock_error) + 1_000 < ms(world.rules.orphan_min_age) {
-            return Err(format!("it is an orphan only {age} ms old"));
-        }
+    let told = life.and_then(|life| life.told_ms).is_some_and(|told| told / 1_000 >= user.created_ms / 1_000);
+    if !told {
         if world.rules.protects(user.name.as_str()) {
             return Err("a pattern protects it".to_owned());
         }
         if world.rules.action == OrphanAction::Report {
             return Err("orphans are to be reported".to_owned());
+        }
+        let age = world.now.saturating_sub(user.created_ms);
+        if age + ms(world.rules.clock_error) + 1_000 < ms(world.rules.orphan_min_age) {
+            return Err(TOO_YOUNG.to_owned());
         }
     }
     Ok(())
@@ -479,8 +484,10 @@ fn key_loss(world: &World, folded: &str, user: &SimUser, id: &AccessKeyId, broke
         return;
     }
     let slack = ms(world.rules.clock_error) + 1_000;
-    let age = world.now.saturating_sub(key.created_ms);
-    let overlap = key.superseded_ms.map_or(0, |at| world.now.saturating_sub(at));
+    let now = world.now;
+    let age = now.saturating_sub(key.created_ms);
+    let published = document.as_ref().map_or(now, |document| successor_published(user, document, key));
+    let overlap = now.saturating_sub(published);
     if age + slack < ms(policy.delete_after) || overlap + slack < ms(policy.min_overlap) {
         broken.push((
             1,
@@ -489,12 +496,26 @@ fn key_loss(world: &World, folded: &str, user: &SimUser, id: &AccessKeyId, broke
     }
 }
 
+/// Since when consumers could have gone over from this key to the one that is published now.
+fn successor_published(user: &SimUser, document: &KeyDocument, key: &SimKey) -> u64 {
+    let current = document.current_id().and_then(|id| user.live_key(id));
+    let published = current.and_then(|current| current.published_ms);
+    published.max(key.superseded_ms).unwrap_or(u64::MAX)
+}
+
+/// For how long a key that has a successor should have been gone.
+fn expired_since(world: &World, user: &SimUser, document: &KeyDocument, key: &SimKey) -> u64 {
+    let policy = &world.rules.policy;
+    let overlapped = successor_published(user, document, key).saturating_add(ms(policy.min_overlap));
+    world.now.saturating_sub(overlapped.max(key.created_ms + ms(policy.delete_after)))
+}
+
 /// An operator lets held deletions go on: those of users without a row, or from before its removal.
 pub(crate) fn resume_deletions(world: &mut World) {
     let gone = |(folded, user): (&str, &SimUser)| {
         let life = world.table.life.get(user.name.as_str());
-        let owed = life.and_then(|life| life.owed_ms).is_some_and(|owed| owed >= user.created_ms);
-        (owed || !world.table.contains_folded(folded)).then(|| folded.to_owned())
+        let told = life.and_then(|life| life.told_ms).is_some_and(|told| told >= user.created_ms);
+        (told || !world.table.contains_folded(folded)).then(|| user.id.clone())
     };
     let licensed = world.iam.all().filter_map(gone).collect();
     world.book.resume_deletions(licensed);
@@ -503,11 +524,10 @@ pub(crate) fn resume_deletions(world: &mut World) {
 /// The deletion brake.
 fn brake(world: &mut World, folded: &str) {
     let now = world.now;
-    if let Some(index) = world.book.licensed.iter().position(|licensed| licensed == folded) {
-        world.book.licensed.swap_remove(index);
+    let Some(id) = world.iam.live(folded).map(|user| user.id.clone()) else { return };
+    if world.book.licensed.contains(&id) {
         return;
     }
-    let Some(id) = world.iam.live(folded).map(|user| user.id.clone()) else { return };
     let (count, percent, window) = world.rules.brake;
     // What was granted long ago may be carried out now, after a restart or two.
     let window = ms(window).saturating_sub(2 * ms(world.rules.grace));
@@ -540,8 +560,8 @@ pub(crate) fn minted(world: &mut World, folded: &str) {
     }
 }
 
-/// 1: a document was published.
-pub(crate) fn published(world: &mut World, folded: &str, text: &str) {
+/// 1: a document was published where another one, or none, was `before`.
+pub(crate) fn published(world: &mut World, folded: &str, before: Option<&KeyDocument>, text: &str) {
     let now = world.now;
     let document = KeyDocument::parse(&iam_user_controller::core::secret::Secret::new(text));
     let verify = world.rules.policy.verify;
@@ -573,6 +593,14 @@ pub(crate) fn published(world: &mut World, folded: &str, text: &str) {
             }
             if user.live_key(&stored.id).is_none() && !excused {
                 broken = Some(format!("{} is published for {folded}, which has no such key", stored.id));
+            }
+            // Consumers that have read the document before still use its key, and may ask for it again.
+            let pending = document.as_ref().ok().and_then(KeyDocument::pending_id);
+            let left = before.and_then(KeyDocument::current_id).filter(|id| **id != stored.id);
+            if let Some(left) = left.filter(|id| Some(*id) != pending && !excused)
+                && user.live_key(left).is_some()
+            {
+                broken = Some(format!("{left} of {folded} is left out of the document, and lives"));
             }
         }
     }
@@ -668,13 +696,13 @@ fn key_faults(world: &World, user: &SimUser, document: &KeyDocument, key: &SimKe
     let age = world.now.saturating_sub(key.created_ms);
     let crowded = user.live_keys().count() >= 2;
     if document.current_id() == Some(&key.id) {
-        let room = !crowded || document.pending_id().is_some();
-        if room && age > ms(policy.rotate_after) + ms(policy.min_overlap) + late {
+        let older = document.pending_id().and_then(|id| user.live_key(id));
+        let room = older.map_or(!crowded, |older| expired_since(world, user, document, older) > late);
+        if room && age > ms(policy.rotate_after) + late {
             faults.push(format!("current {} is {age} ms old", key.id));
         }
     } else if document.pending_id() == Some(&key.id) {
-        let overlap = key.superseded_ms.map_or(u64::MAX, |at| world.now.saturating_sub(at));
-        if age > ms(policy.delete_after) + late && overlap > ms(policy.min_overlap) + late {
+        if expired_since(world, user, document, key) > late {
             faults.push(format!("pending {} is {age} ms old", key.id));
         }
     } else if tag(user.tags.get(), key.id.as_str()) == Some("pending_deletion") {
@@ -749,12 +777,17 @@ fn blocked(world: &World, user: &SimUser) -> bool {
     // Two keys, and no document that works: consumers may use either, and one has to leave first.
     let minting = tag(user.tags.get(), MINTING).is_some_and(|at| at != "none");
     let crowded = user.live_keys().count() >= 2 && !current_works(world, user) && !minting;
-    let puzzling = user.live_keys().count() >= 2 && foreign.iter().any(|key| key.ambiguous);
+    let reported = world.rules.policy.foreign == ForeignKeys::Report;
+    let puzzling =
+        (reported || minting) && user.live_keys().count() >= 2 && foreign.iter().any(|key| key.ambiguous);
     let document = world.document_of(&user.name);
     let current = document.as_ref().and_then(KeyDocument::current_id).and_then(|id| user.live_key(id));
     let deactivated = user.meddled_ms.is_some() && current.is_some_and(|key| !*key.active.get());
-    let revoked = !foreign.is_empty() && world.rules.policy.foreign == ForeignKeys::Revoke;
-    deactivated || puzzling || (crowded && !revoked)
+    // The controller says so, and waits for a person.
+    let due = current
+        .is_some_and(|key| world.now.saturating_sub(key.created_ms) >= ms(world.rules.policy.rotate_after));
+    let in_the_way = reported && due && user.live_keys().count() >= 2 && !foreign.is_empty();
+    deactivated || puzzling || in_the_way || (crowded && (reported || foreign.is_empty()))
 }
 
 /// Users and parameters that should be gone.
@@ -762,7 +795,9 @@ fn orphans(world: &World, faults: &mut Vec<String>) {
     let policy = &world.rules.policy;
     for (folded, user) in world.iam.all() {
         let ours = is_owned(user.tags.get(), policy) || world.rules.scope == OrphanScope::Account;
-        if ours && !world.table.contains_folded(folded) && removal_evidence(world, folded, user).is_ok() {
+        let evidence = removal_evidence(world, folded, user);
+        let owed = evidence.is_ok() || evidence.is_err_and(|why| why == TOO_YOUNG);
+        if ours && owed && !world.table.contains_folded(folded) {
             faults.push(format!("{folded}: no row, and still a user"));
         }
     }

@@ -4,7 +4,7 @@
 //! must hold all the same, `trace` the history that is printed, `harness` what drives the program.
 //! `program` is the program itself under the settings that the account's rules speak of; `stories`
 //! what happens to it, `matrix` every fault at every call of every story, `swarm` random histories,
-//! `wrong` wrong programs that they have to catch.
+//! `year` a long one, `wrong` wrong programs that they have to catch.
 
 #![allow(
     clippy::wildcard_enum_match_arm,
@@ -37,3 +37,5 @@ mod swarm;
 mod trace;
 #[cfg(test)]
 mod wrong;
+#[cfg(test)]
+mod year;

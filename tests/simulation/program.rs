@@ -1,11 +1,13 @@
 //! The program itself, exactly as the binary composes it, under the settings that the rules speak of.
 
-use std::time::Duration;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use iam_user_controller::app;
 use iam_user_controller::config::{self, Settings};
-use iam_user_controller::core::policy::{Adopt, ForeignKeys, OrphanAction, OrphanScope};
 use iam_user_controller::ports::{Ports, Record};
+use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::account::{ReplicaPorts, World};
@@ -14,76 +16,59 @@ use crate::invariants::Rules;
 
 /// What the operator has configured, so that the program and the invariants mean the same.
 pub(crate) fn settings(rules: &Rules) -> Settings {
+    let mut settings = written(rules);
     let policy = &rules.policy;
-    let seconds = |time: Duration| format!("{}s", time.as_secs());
-    let list = |items: &[String]| {
-        format!("[{}]", items.iter().map(|i| format!("\"{i}\"")).collect::<Vec<_>>().join(","))
-    };
-    let (count, percent, window) = rules.brake;
-    let mut env = vec![
-        ("TABLE__NAME", policy.table.clone()),
-        ("KEYS__ROTATE_AFTER", seconds(policy.rotate_after)),
-        ("KEYS__DELETE_AFTER", seconds(policy.delete_after)),
-        ("KEYS__MIN_OVERLAP", seconds(policy.min_overlap)),
-        ("KEYS__VERIFY", policy.verify.to_string()),
-        ("KEYS__VERIFY_TIMEOUT", seconds(policy.verify_timeout)),
-        ("ORPHANS__PROTECT", list(&rules.protect)),
-        ("ORPHANS__MIN_AGE", seconds(rules.orphan_min_age)),
-        ("DELETIONS__MAX_COUNT", count.to_string()),
+    settings.keys.rotate_after = policy.rotate_after;
+    settings.keys.delete_after = policy.delete_after;
+    settings.keys.min_overlap = policy.min_overlap;
+    settings.keys.foreign = policy.foreign;
+    settings.keys.verify = policy.verify;
+    settings.keys.verify_timeout = policy.verify_timeout;
+    settings.users.adopt = policy.adopt;
+    settings.users.permissions_boundary = policy.boundary.clone();
+    settings.orphans.scope = rules.scope;
+    settings.orphans.action = rules.action;
+    settings.orphans.min_age = rules.orphan_min_age;
+    (settings.deletions.max_count, _, settings.deletions.window) = rules.brake;
+    settings
+}
+
+/// Settings as they are read from the environment: as many as differ in what only text can say.
+/// Reading them takes longer than a history does, so each is read once.
+fn written(rules: &Rules) -> Settings {
+    type Key = (String, Vec<String>, u32);
+    static READ: Mutex<BTreeMap<Key, Settings>> = Mutex::new(BTreeMap::new());
+    let (_, percent, _) = rules.brake;
+    let key = (rules.policy.table.clone(), rules.protect.clone(), percent);
+    let mut read = READ.lock().expect("nobody panics with it");
+    if let Some(settings) = read.get(&key) {
+        return settings.clone();
+    }
+    let protect: Vec<String> = rules.protect.iter().map(|pattern| format!("\"{pattern}\"")).collect();
+    let env = [
+        ("TABLE__NAME", rules.policy.table.clone()),
+        ("ORPHANS__PROTECT", format!("[{}]", protect.join(","))),
         ("DELETIONS__MAX_PERCENT", percent.to_string()),
-        ("DELETIONS__WINDOW", seconds(window)),
         // Every user is looked at in full between the end of the faults and the end of the silence.
-        ("SWEEP__FULL_EVERY", "50s".to_owned()),
+        ("SWEEP__FULL_EVERY", "20s".to_owned()),
         // Polls that find nothing are most of a history; the feed's pace is not what is tested here.
         ("STREAM__POLL_INTERVAL", "1s".to_owned()),
         ("STREAM__IDLE_INTERVAL", "5s".to_owned()),
     ];
-    env.push((
-        "KEYS__FOREIGN",
-        match policy.foreign {
-            ForeignKeys::Report => "report",
-            ForeignKeys::Revoke => "revoke",
-        }
-        .to_owned(),
-    ));
-    env.push((
-        "USERS__ADOPT",
-        match policy.adopt {
-            Adopt::Never => "never",
-            Adopt::Tagged => "tagged",
-            Adopt::Always => "always",
-        }
-        .to_owned(),
-    ));
-    env.push((
-        "ORPHANS__SCOPE",
-        match rules.scope {
-            OrphanScope::Owned => "owned",
-            OrphanScope::Account => "account",
-        }
-        .to_owned(),
-    ));
-    env.push((
-        "ORPHANS__ACTION",
-        match rules.action {
-            OrphanAction::Delete => "delete",
-            OrphanAction::Report => "report",
-        }
-        .to_owned(),
-    ));
-    env.extend(policy.boundary.clone().map(|arn| ("USERS__PERMISSIONS_BOUNDARY", arn)));
     let env = env.into_iter().map(|(key, value)| (format!("IUC_{key}"), value));
-    config::load(None, env).expect("settings that the program accepts")
+    let settings = config::load(None, env).expect("settings that the program accepts");
+    read.insert(key, settings.clone());
+    settings
 }
 
 /// One process of the program, from its start to its end, on any ports.
 pub(crate) async fn process<P: Ports>(
     ports: P,
     settings: Settings,
+    metrics: Registry,
     holder: String,
     shutdown: CancellationToken,
 ) {
-    let metrics = prometheus::Registry::new();
     let ended = app::run(ports, settings, metrics, None, holder, shutdown).await;
     // The simulated account always has its tables: there is nothing that a person would have to mend.
     if let Err(error) = ended {
@@ -99,10 +84,26 @@ pub(crate) fn holder(ports: &ReplicaPorts) -> String {
 /// One history of the program as it is.
 pub(crate) fn run(seed: u64, scenario: &Scenario) -> Report {
     let settings = settings(&scenario.account.rules);
-    harness::run(seed, scenario, |ports, shutdown| {
-        let holder = holder(&ports);
-        process(ports, settings.clone(), holder, shutdown)
-    })
+    let processes = RefCell::new(Vec::new());
+    let mut report = harness::run(seed, scenario, |ports, shutdown| {
+        let (holder, metrics) = (holder(&ports), Registry::new());
+        processes.borrow_mut().push(metrics.clone());
+        process(ports, settings.clone(), metrics, holder, shutdown)
+    });
+    for family in processes.into_inner().iter().flat_map(Registry::gather) {
+        if family.name() != "iam_user_controller_actions_total" {
+            continue;
+        }
+        for metric in family.get_metric() {
+            let label = |name| metric.get_label().iter().find(|label| label.name() == name);
+            if let (Some(action), Some("ok")) = (label("action"), label("outcome").map(|label| label.value()))
+            {
+                *report.steps.entry(action.value().to_owned()).or_default() +=
+                    metric.get_counter().get_value() as u64;
+            }
+        }
+    }
+    report
 }
 
 /// `iam-user-controller deletions resume`: a command in the state table.

@@ -50,16 +50,14 @@ fn story(name: &'static str) -> Scenario {
 fn with(name: &'static str, change: impl FnOnce(&mut Rules)) -> Scenario {
     let mut rules = Rules::contract();
     rules.orphan_min_age = secs(30);
-    rules.lateness = secs(3_600);
+    rules.lateness = secs(60);
     rules.brake = (100, 100, secs(3_600));
     rules.grace = secs(30);
     change(&mut rules);
     let mut account = AccountSettings::new(rules);
-    account.sweep_every = secs(45);
+    account.sweep_every = secs(20);
     account.conduct.spread_ms = 1_500;
     let mut scenario = Scenario::new(name, account);
-    scenario.faults_until = secs(60);
-    scenario.silence = secs(60);
     scenario.resume = program::resume;
     scenario.before([put("zoe"), owned("zoe", 1, None)])
 }
@@ -129,7 +127,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         story("orphan").before([owned("alice", 1, None)]),
         story("row back before the second sweep")
             .before([owned("alice", 1, None)])
-            .at(secs(60), put("alice")),
+            .at(secs(15), put("alice")),
         story("lost parameter")
             .before([put("alice"), owned("alice", 1, None)])
             .at(secs(3), Act::DeleteParameter("alice".to_owned())),

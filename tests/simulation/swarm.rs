@@ -32,8 +32,8 @@ fn any_name(prng: &mut Prng) -> String {
 /// What the operator has configured.
 fn rules(prng: &mut Prng) -> Rules {
     let mut rules = Rules::contract();
-    rules.orphan_min_age = secs([0, 60, 900][prng.below(3) as usize]);
-    rules.lateness = secs(3_600);
+    rules.orphan_min_age = secs([0, 60, 150][prng.below(3) as usize]);
+    rules.lateness = secs(60);
     if prng.chance(400) {
         // Lives of keys that are over within the history.
         let rotate = prng.between(120, 600);
@@ -55,7 +55,7 @@ fn rules(prng: &mut Prng) -> Rules {
 /// How AWS behaves.
 fn account(prng: &mut Prng) -> AccountSettings {
     let mut account = AccountSettings::new(rules(prng));
-    account.sweep_every = secs([60, 120, 300][prng.below(3) as usize]);
+    account.sweep_every = secs([30, 60, 120][prng.below(3) as usize]);
     let conduct = &mut account.conduct;
     conduct.stale_per_mille = [0, 0, 50, 300][prng.below(4) as usize];
     conduct.spread_ms = [0, 1_500, 10_000][prng.below(3) as usize];
@@ -139,7 +139,7 @@ pub(crate) fn scenario(seed: u64) -> Scenario {
             _ => {}
         }
     }
-    let length = prng.between(20, 240);
+    let length = prng.between(15, 90);
     for _ in 0..prng.between(2, 16) {
         let mut when = Duration::from_millis(prng.below(length * 1_000));
         for act in act(&mut prng, count) {

@@ -137,6 +137,14 @@ impl Cases {
         }
     }
 
+    /// Of two spellings of one name only the one that was asked for: a look at the other one is no
+    /// reason to withdraw it.
+    pub(super) fn is_open(&self, name: &UserName) -> bool {
+        let folded = name.folded();
+        let wanted = |case: &Case| case.standing != Standing::Granted && case.name == *name;
+        self.of.get(&folded).is_some_and(wanted) || self.announced.get(&folded) == Some(name)
+    }
+
     pub(super) fn finish(&mut self, name: &UserName, user: &UserId) {
         if self.standing(name, user) == Some(Standing::Granted) {
             self.remove(&name.folded());

@@ -252,6 +252,18 @@ fn while_held_nobody_goes_until_nothing_held_is_wanted() {
 }
 
 #[test]
+fn of_two_spellings_the_one_is_wanted_that_was_asked_for() {
+    let mut brake = Brake::default();
+    assert_eq!(sweep(&mut brake, 0..11, at(0), 20), Held(Budget));
+    let other_spelling = UserName::parse("USER-3").unwrap();
+    assert!(brake.wants(&name(3)) && !brake.wants(&other_spelling) && !brake.wants(&name(50)));
+    brake.withdraw(&name(3));
+    assert!(!brake.wants(&name(3)));
+    brake.announce(&other_spelling, at(1));
+    assert!(!brake.wants(&name(3)) && brake.wants(&other_spelling));
+}
+
+#[test]
 fn a_resumption_is_for_what_is_held_now() {
     let mut brake = Brake::default();
     assert_eq!(sweep(&mut brake, 0..15, at(0), 20), Held(Budget));

@@ -66,7 +66,7 @@ impl ReplicaPorts {
         E: From<CallError> + Outcome,
     {
         let plan = self.enter(call, subject);
-        self.travel(plan.there).await;
+        self.travel(plan.there, plan.sent).await;
         let answer = match plan.fault {
             Some(Kind::CrashBefore | Kind::CrashAfter) => self.die().await,
             Some(Kind::Error | Kind::TimeOut | Kind::Throttled | Kind::Denied) => {
@@ -82,7 +82,7 @@ impl ReplicaPorts {
                 answer
             }
         };
-        self.travel(plan.back).await;
+        self.travel(plan.back, false).await;
         self.leave(&plan, call, subject, answer.as_ref().err().map(Outcome::word));
         answer
     }
@@ -96,7 +96,7 @@ impl ReplicaPorts {
     {
         let plan = self.enter(call, subject);
         let mut flight = Flight { ports: self, number: plan.number, effect: Some(effect), landed: None };
-        self.travel(plan.there).await;
+        self.travel(plan.there, plan.sent).await;
         let answer = match plan.fault {
             Some(Kind::CrashBefore) => {
                 flight.effect = None;
@@ -139,7 +139,7 @@ impl ReplicaPorts {
                 }
             }
         };
-        self.travel(plan.back).await;
+        self.travel(plan.back, false).await;
         drop(flight);
         self.leave(&plan, call, subject, answer.as_ref().err().map(Outcome::word));
         answer
@@ -152,8 +152,9 @@ impl ReplicaPorts {
         let state = &world.replicas[*replica];
         if state.crashed || state.incarnation != *incarnation {
             // A dead process makes no calls; `travel` never returns.
-            return Plan { number: 0, fault: None, there: 0, back: 0, draw: 0 };
+            return Plan { number: 0, sent: false, fault: None, there: 0, back: 0, draw: 0 };
         }
+        let sent = !state.asleep;
         world.calls += 1;
         let number = world.calls;
         if number == world.max_calls {
@@ -193,7 +194,7 @@ impl ReplicaPorts {
         if world.book.violated() {
             account.0.violated.notify_one();
         }
-        Plan { number, fault, there, back, draw }
+        Plan { number, sent, fault, there, back, draw }
     }
 
     fn leave(&self, plan: &Plan, call: Call, subject: &str, error: Option<&'static str>) {
@@ -204,8 +205,9 @@ impl ReplicaPorts {
         self.0.account.lock().note(word, self.0.replica, subject, || format!("#{number} answers {error}"));
     }
 
-    /// Lets simulated time pass and others run. Does not return while paused, nor ever when dead.
-    async fn travel(&self, ms: u64) {
+    /// Lets simulated time pass and others run. Does not return while paused, nor ever when dead; nor
+    /// while the machine sleeps, but for what was sent before.
+    async fn travel(&self, ms: u64, sent: bool) {
         if ms == 0 {
             tokio::task::yield_now().await;
         } else {
@@ -215,15 +217,16 @@ impl ReplicaPorts {
         loop {
             let mut switched = std::pin::pin!(account.0.switched.notified());
             switched.as_mut().enable();
-            let (alive, paused) = {
+            let (alive, held) = {
                 let world = account.lock();
                 let state = &world.replicas[*replica];
-                (!state.crashed && state.incarnation == *incarnation, state.paused)
+                let alive = !state.crashed && state.incarnation == *incarnation;
+                (alive, state.paused || (state.asleep && !sent))
             };
             if !alive {
                 std::future::pending::<()>().await;
             }
-            if !paused {
+            if !held {
                 return;
             }
             switched.await;
@@ -239,6 +242,8 @@ impl ReplicaPorts {
 /// What becomes of one call.
 struct Plan {
     number: u64,
+    /// It was on its way before the machine fell asleep, if it did.
+    sent: bool,
     fault: Option<Kind>,
     there: u64,
     back: u64,

@@ -116,6 +116,8 @@ struct ReplicaState {
     incarnation: u32,
     crashed: bool,
     paused: bool,
+    /// Its machine sleeps.
+    asleep: bool,
     /// Its clock less AWS's, in milliseconds.
     skew_ms: i64,
     /// How much faster its clock runs, in millionths.
@@ -283,6 +285,20 @@ impl Account {
         let mut world = self.lock();
         world.replicas[replica].paused = false;
         world.note(4, replica, "process", || "goes on".to_owned());
+        drop(world);
+        self.0.switched.notify_waiters();
+    }
+
+    pub(crate) fn paused(&self, replica: usize) -> bool {
+        self.lock().replicas[replica].paused
+    }
+
+    /// All machines fall asleep, or wake up. What was sent before arrives all the same.
+    pub(crate) fn sleep(&self, asleep: bool) {
+        let mut world = self.lock();
+        for replica in &mut world.replicas {
+            replica.asleep = asleep;
+        }
         drop(world);
         self.0.switched.notify_waiters();
     }

@@ -8,7 +8,7 @@ use iam_user_controller::core::secret::Secret;
 use iam_user_controller::core::user::{AccessKeyId, UserId, UserName};
 use iam_user_controller::ports::ChangeKind;
 
-use super::{History, Maker, SimUser, World, is_owned};
+use super::{History, Maker, SimUser, World, is_owned, tag};
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -127,14 +127,11 @@ impl World {
             life.owed_ms = None;
         }
         self.meddle(folded, |user, now, bound| {
-            let before = user.tags.get().clone();
-            let mut tags = before.clone();
-            tags.retain(|key, _| !which(key));
-            user.tags.set(now, bound, tags);
-            // Without its tag, and unless the document names it, a key is as good as a stranger's. The key of
-            // a mint under way has none yet.
-            let tagged = |id: &str| which(id) && before.contains_key(id);
-            for key in user.keys.iter_mut().filter(|key| tagged(key.id.as_str())) {
+            let (gone, kept): (Tags, Tags) =
+                user.tags.get().clone().into_iter().partition(|(key, _)| which(key));
+            user.tags.set(now, bound, kept);
+            // Without its tag, and unless the document names it, a key is as good as a stranger's.
+            for key in user.keys.iter_mut().filter(|key| tag(&gone, key.id.as_str()).is_some()) {
                 (key.maker, key.claimed) = (Maker::Operator, false);
             }
         });
@@ -182,7 +179,7 @@ impl World {
         let parameter = self.parameter_of(name);
         self.vault_meddled(&parameter);
         let owner = self.parameter_owner(&parameter);
-        if self.iam.live(&owner).is_none() && !self.table.contains_folded(&owner) {
+        if self.iam.live(&owner).is_none() {
             // A parameter that somebody writes for nobody is theirs to delete.
             self.ssm.owners.remove(&parameter);
         }

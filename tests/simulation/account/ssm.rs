@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use iam_user_controller::core::document::KeyDocument;
 use iam_user_controller::core::parameter_name::ParameterName;
 use iam_user_controller::core::secret::Secret;
 use iam_user_controller::ports::{CallError, Fault, ParameterValue, Receipt, Vault};
@@ -89,8 +90,10 @@ impl Vault for ReplicaPorts {
         let (subject, name, text) = (owner.clone(), name.clone(), text.clone());
         self.change(Call::PutParameter, &subject, move |world| {
             invariants::before(world, &owner, &Change::PutParameter);
+            let known = world.ssm.parameters.get(name.as_str());
+            let known = known.and_then(|known| KeyDocument::parse(&Secret::new(known.text.as_str())).ok());
             world.write_parameter(name.as_str(), text.expose(), true)?;
-            invariants::published(world, &owner, text.expose());
+            invariants::published(world, &owner, known.as_ref(), text.expose());
             world.book.touch(&owner);
             Ok(Receipt { request_id: String::new() })
         })

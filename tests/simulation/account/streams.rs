@@ -119,6 +119,7 @@ impl Stream {
 impl World {
     /// Enables a stream on the table, with an ARN that no stream had before.
     pub(crate) fn enable_stream(&mut self) {
+        self.forget_unknown_stream();
         let number = self.streams.list.len();
         let mut stream = Stream {
             arn: format!("{}/stream/{}-{number}", self.table.arn(), self.timestamp()),
@@ -129,6 +130,20 @@ impl World {
         stream.add_shard(None, (0, u64::MAX), self.now, self.now);
         self.streams.list.push(stream);
         self.streams.due_ms = 0;
+    }
+
+    /// A stream that the program has never seen cannot be found any more once there is another: what
+    /// it told, nobody is owed. The program says that there is a gap, and sweeps.
+    fn forget_unknown_stream(&mut self) {
+        let Some(stream) = self.streams.list.last() else { return };
+        let known = format!("checkpoint/{}", stream.arn);
+        if self.state.records.keys().any(|id| id.starts_with(&known)) {
+            return;
+        }
+        let began_ms = stream.shards.first().map_or(0, |shard| shard.created_ms);
+        for life in self.table.life.values_mut() {
+            life.owed_ms = life.owed_ms.filter(|owed| *owed < began_ms);
+        }
     }
 
     /// Disables the stream: its shards close, and nothing is recorded.

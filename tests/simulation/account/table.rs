@@ -23,6 +23,8 @@ pub(crate) struct RowLife {
     pub(crate) owed_ms: Option<u64>,
     /// Its last removal was recorded in the stream.
     pub(crate) recorded: bool,
+    /// When the last removal was that was recorded in a stream, of this table or of one before it.
+    pub(crate) told_ms: Option<u64>,
     /// It went with the whole table, which is no evidence for anything.
     pub(crate) dropped: bool,
 }
@@ -38,6 +40,8 @@ pub(crate) struct Table {
     pub(crate) life: BTreeMap<String, RowLife>,
     /// Another attribute of a row: what makes a write a change.
     pub(crate) notes: BTreeMap<String, String>,
+    /// Since when there is no row.
+    pub(crate) emptied_ms: Option<u64>,
 }
 
 fn place(name: &str) -> (u64, String) {
@@ -54,6 +58,7 @@ impl Table {
             rows: BTreeSet::new(),
             life: BTreeMap::new(),
             notes: BTreeMap::new(),
+            emptied_ms: Some(0),
         }
     }
 
@@ -80,8 +85,8 @@ impl Table {
         self.life.iter().filter(|(_, life)| life.present).map(|(name, _)| name.as_str())
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+    fn note_emptiness(&mut self, now: u64) {
+        self.emptied_ms = if self.rows.is_empty() { self.emptied_ms.or(Some(now)) } else { None };
     }
 
     pub(super) fn insert(&mut self, name: &str, now: u64) -> bool {
@@ -91,16 +96,21 @@ impl Table {
             life.present_since_ms = now;
         }
         life.dropped = false;
+        self.emptied_ms = None;
         self.rows.insert(place(name))
     }
 
     pub(super) fn remove(&mut self, name: &str, now: u64, recorded: bool, owned: bool) -> bool {
         let gone = self.rows.remove(&place(name));
+        self.note_emptiness(now);
         if gone {
             let life = self.life.entry(name.to_owned()).or_default();
             life.present = false;
             life.removed_ms = Some(now);
             life.recorded = recorded;
+            if recorded {
+                life.told_ms = Some(now);
+            }
             if recorded && owned {
                 life.owed_ms = Some(now);
             }
@@ -115,12 +125,14 @@ impl Table {
         for life in self.life.values_mut() {
             life.owed_ms = None;
             if life.present && !keep_rows {
-                *life = RowLife { removed_ms: Some(now), dropped: known, ..RowLife::default() };
+                let told_ms = life.told_ms;
+                *life = RowLife { removed_ms: Some(now), dropped: known, told_ms, ..RowLife::default() };
             }
         }
         if !keep_rows {
             self.rows.clear();
         }
+        self.note_emptiness(now);
     }
 }
 

@@ -1,0 +1,49 @@
+"""The state table is looked at before anything else: what is wrong with it ends the program, with the remedy."""
+
+from proxy import mutating
+
+
+def to_state_table(world):
+    """The calls to the state table."""
+    return lambda call: call.parameters.get("TableName") == world.table + "-controller"
+
+
+def refusal(world, *command, **settings):
+    """What the program says when it ends by itself, having changed nothing."""
+    proxy = world.proxy()
+    daemon = world.daemon(proxy, **settings)
+    for rule in world.refused:
+        proxy.answer(1, 400, "AccessDeniedException", rule, repeat=True)
+    code, out, err = daemon.run(*command, within=60)
+    assert code == 1, (code, out, err)
+    assert not proxy.since(matches=mutating), list(map(str, proxy.since()))
+    return out + err
+
+
+def test_a_state_table_that_will_not_do_is_refused_with_the_remedy(world):
+    world.put(world.name())
+    other = world.name("orders")
+    world.account.create_users_table(other)
+    world.refused = []
+    for command in ("run", "sweep", "check"):
+        # Missing.
+        said = refusal(world, command, STATE__TABLE="no-state")
+        assert "no-state" in said and "does not exist" in said
+        assert "aws dynamodb create-table --table-name no-state" in said and "AttributeName=Id,KeyType=HASH" in said
+        # A table of something else.
+        said = refusal(world, command, STATE__TABLE=other)
+        assert other in said and "another key" in said and "aws dynamodb create-table" in said
+        assert "state.table" in said, "it says how to name another one"
+    state = world.table + "-controller"
+    at_state = to_state_table(world)
+    world.refused = [lambda call: call.action in ("PutItem", "UpdateItem", "DeleteItem") and at_state(call)]
+    for command in ("run", "sweep", "check"):
+        said = refusal(world, command)
+        assert state in said and "cannot be written" in said
+        assert "dynamodb:PutItem" in said and f"aws dynamodb create-table --table-name {state}" in said
+
+
+def test_looking_at_the_state_table_leaves_nothing_in_it(world):
+    code, out, err = world.daemon().run("check")
+    assert code == 0, (out, err)
+    assert world.account.ddb.scan(TableName=world.table + "-controller")["Items"] == []
