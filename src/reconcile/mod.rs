@@ -160,6 +160,11 @@ impl<P: Ports> Reconciler<P> {
                 return error.into();
             }
         };
+        // What IAM still lists when no read is late any more was not deleted: IAM may refuse to know a
+        // key that is seconds old.
+        if file.memory.unsettled_until(AwsTime::of(self.ports.clock()).now).is_none() {
+            file.memory.deleted.clear();
+        }
         for _ in 0..MAX_STEPS {
             let sweep = self.sweep.load(Ordering::Relaxed);
             file.memory.take_in(&observed, sweep);

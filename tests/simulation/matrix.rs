@@ -294,6 +294,15 @@ fn a_name_that_was_just_freed_is_no_conflict() {
     faults_at("remove and insert", Call::CreateUser, Kind::Stale).expect_no_failure("a freed name");
 }
 
+/// IAM said that it does not know a key that was two seconds old, and DeleteUser said that there is
+/// one: the first was believed for ever.
+#[test]
+fn a_key_that_is_too_young_to_be_deleted_goes_later() {
+    for story in ["insert and remove", "insert, remove, insert"] {
+        faults_at(story, Call::DeleteKey, Kind::Stale).expect_no_failure(story);
+    }
+}
+
 /// After its user was deleted, a late read showed it once more, while SSM did not delete the parameter
 /// at once: it was taken for a user that sweeps have yet to judge, and the parameter stayed for ever.
 #[test]
