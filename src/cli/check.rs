@@ -1,7 +1,7 @@
 //! `check`: what is wrong with configuration, tables, stream and permissions, and how to mend it.
 //!
-//! Only reads. Permissions to change things show themselves when they are needed; those to read are
-//! tried here.
+//! Changes nothing. Permissions to change IAM and SSM show themselves when they are needed; those to
+//! read, and to write the state table, are tried here.
 
 use std::process::ExitCode;
 
@@ -91,6 +91,9 @@ async fn users_table<P: Ports>(ports: &P, settings: &Settings) -> Vec<Finding> {
 }
 
 async fn state_table<P: Ports>(ports: &P, settings: &Settings) -> Finding {
+    if settings.dry_run {
+        return Finding::Note("dry_run is set, which needs no state table".to_owned());
+    }
     match ports.state().check().await {
         Ok(Ok(())) => match ports.state().load().await {
             Ok(_) => Finding::Good(format!("the state table is {}", settings.state.table)),

@@ -41,6 +41,9 @@ def test_a_state_table_that_will_not_do_is_refused_with_the_remedy(world):
         said = refusal(world, command)
         assert state in said and "cannot be written" in said
         assert "dynamodb:PutItem" in said and f"aws dynamodb create-table --table-name {state}" in said
+    # A spectator writes nothing, and needs no place for it.
+    code, out, err = world.daemon().run("check", IUC_DRY_RUN="true", IUC_STATE__TABLE="no-state")
+    assert code == 0 and "needs no state table" in out, (out, err)
 
 
 def test_looking_at_the_state_table_leaves_nothing_in_it(world):
