@@ -5,6 +5,7 @@
 //! Whoever runs it compares: the simulated account must agree in every line, an emulator in all but
 //! those listed with their reason.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::future::Future;
 use std::time::Duration;
@@ -25,7 +26,8 @@ pub(crate) trait Hands {
     /// Puts a row with an attribute `Note`.
     fn put_row(&self, name: &str, note: &str) -> impl Future<Output = ()>;
     fn remove_row(&self, name: &str) -> impl Future<Output = ()>;
-    fn add_leftover(&self, user: &UserName, leftover: Leftover) -> impl Future<Output = ()>;
+    /// Gives the user something of this kind. Returns it as the account names it: some names are AWS's.
+    fn add_leftover(&self, user: &UserName, leftover: Leftover) -> impl Future<Output = Leftover>;
     /// Writes a parameter of type String.
     fn put_plain_parameter(&self, user: &UserName, text: &str) -> impl Future<Output = ()>;
     /// Lets so much time pass; where time is real, as much of it as is affordable.
@@ -66,6 +68,12 @@ impl Seen {
             Err(StateError::Call(error)) => error.fault.as_str(),
         };
         self.expect(what, expected, got);
+    }
+
+    /// A line that another one cannot be told from.
+    pub(crate) fn said_twice(&self) -> Option<&'static str> {
+        let mut said = BTreeSet::new();
+        self.0.iter().map(|line| line.what).find(|what| !said.insert(*what))
     }
 
     /// The lines in which what was seen is not what is documented.
@@ -278,28 +286,71 @@ async fn deletion<P: Ports>(ports: &P, hands: &impl Hands, prefix: &str, seen: &
     let key = iam.create_key(&erin).await;
     seen.call("with a key", "ok", &key);
     let Ok((key, _)) = key else { return };
-    let group = Leftover::Group(format!("{prefix}group"));
-    let leftovers = [
-        Leftover::LoginProfile,
-        group,
-        Leftover::InlinePolicy("inline".to_owned()),
-        Leftover::AttachedPolicy(hands.policy()),
+    let named = |rest: &str| format!("{prefix}{rest}");
+    // What is still there, what is taken away, and what is no longer there.
+    let kinds = [
+        (
+            Leftover::LoginProfile,
+            "delete with a login profile",
+            "the login profile goes",
+            "no login profile is left",
+        ),
+        (
+            Leftover::MfaDevice { serial: named("mfa") },
+            "delete with an MFA device",
+            "the MFA device goes",
+            "no MFA device is left",
+        ),
+        (
+            Leftover::SshPublicKey(named("ssh")),
+            "delete with an SSH key",
+            "the SSH key goes",
+            "no SSH key is left",
+        ),
+        (
+            Leftover::SigningCertificate(named("certificate")),
+            "delete with a certificate",
+            "the certificate goes",
+            "no certificate is left",
+        ),
+        (
+            Leftover::ServiceCredential(named("credential")),
+            "delete with a service credential",
+            "the service credential goes",
+            "no service credential is left",
+        ),
+        (Leftover::Group(named("group")), "delete in a group", "the group goes", "no group is left"),
+        (
+            Leftover::InlinePolicy("inline".to_owned()),
+            "delete with an inline policy",
+            "the inline policy goes",
+            "no inline policy is left",
+        ),
+        (
+            Leftover::AttachedPolicy(hands.policy()),
+            "delete with an attached policy",
+            "the attached policy goes",
+            "no attached policy is left",
+        ),
     ];
-    for leftover in &leftovers {
-        hands.add_leftover(&erin, leftover.clone()).await;
+    seen.expect("no console login", "Ok(false)", format!("{:?}", iam.has_console_login(&erin).await));
+    seen.expect("no leftovers", "Ok([])", format!("{:?}", iam.leftovers(&erin).await));
+    let mut leftovers = Vec::new();
+    for (kind, ..) in &kinds {
+        leftovers.push(hands.add_leftover(&erin, kind.clone()).await);
     }
     seen.expect("console login", "Ok(true)", format!("{:?}", iam.has_console_login(&erin).await));
-    let policies = iam.attached_policies(&erin).await.unwrap_or_default();
-    let policy = hands.policy().rsplit('/').next().unwrap_or_default().to_owned();
-    seen.expect("attached policies, by name", format!("{:?}", [policy]), format!("{policies:?}"));
-    let listed = iam.leftovers(&erin).await.unwrap_or_default();
-    seen.expect("leftovers, in teardown order", format!("{leftovers:?}"), format!("{listed:?}"));
+    seen.expect(
+        "leftovers, in teardown order",
+        format!("Ok({leftovers:?})"),
+        format!("{:?}", iam.leftovers(&erin).await),
+    );
     seen.call("delete with a key", "conflict", &iam.delete_user(&erin).await);
     seen.call("the key goes", "ok", &iam.delete_key(&erin, &key.id).await);
-    for leftover in &leftovers {
-        seen.call("delete with a leftover", "conflict", &iam.delete_user(&erin).await);
-        seen.call("a leftover goes", "ok", &iam.remove(&erin, leftover).await);
-        seen.call("a leftover is gone", "not_found", &iam.remove(&erin, leftover).await);
+    for (leftover, (_, delete, goes, gone)) in leftovers.iter().zip(&kinds) {
+        seen.call(delete, "conflict", &iam.delete_user(&erin).await);
+        seen.call(goes, "ok", &iam.remove(&erin, leftover).await);
+        seen.call(gone, "not_found", &iam.remove(&erin, leftover).await);
     }
     seen.call("delete", "ok", &iam.delete_user(&erin).await);
     seen.call("delete again", "not_found", &iam.delete_user(&erin).await);
@@ -327,7 +378,10 @@ async fn parameters<P: Ports>(ports: &P, hands: &impl Hands, prefix: &str, seen:
     seen.expect("the last write wins", "two true", read().await);
     let most = Secret::new("x".repeat(4_096));
     seen.call("4 KB", "ok", &vault.put(&at, &most).await);
-    seen.call("more than 4 KB", "invalid", &vault.put(&at, &Secret::new("x".repeat(4_097))).await);
+    // Whoever wants to store more than a standard parameter holds gets an advanced one.
+    let most = Secret::new("x".repeat(8_192));
+    seen.call("8 KB", "ok", &vault.put(&at, &most).await);
+    seen.call("more than 8 KB", "invalid", &vault.put(&at, &Secret::new("x".repeat(8_193))).await);
     seen.call("delete", "ok", &vault.delete(&at).await);
     seen.expect("gone", "none", read().await);
     seen.call("again at once", "conflict", &vault.put(&at, &Secret::new("three")).await);

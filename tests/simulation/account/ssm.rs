@@ -11,8 +11,8 @@ use super::{RECREATE_AFTER_MS, ReplicaPorts, World, refused};
 use crate::faults::Call;
 use crate::invariants::{self, Change};
 
-/// SSM: a standard parameter holds this much.
-const MAX_VALUE: usize = 4_096;
+/// SSM: an advanced parameter holds this much, and the vault asks for one where a standard one is too small.
+const MAX_VALUE: usize = 8_192;
 
 /// One parameter.
 #[derive(Clone, Debug)]
