@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_iam::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_ssm::types::ParameterType;
 use iam_user_controller::core::observed::Leftover;
 use iam_user_controller::core::parameter_name::ParameterTemplate;
@@ -15,7 +16,8 @@ use crate::scenarios::Hands;
 /// seconds of SSM would show it as a difference that is no longer there.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-const INLINE_POLICY: &str = r#"{"Version":"2012-10-17","Statement":[]}"#;
+const INLINE_POLICY: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ses:SendRawEmail","Resource":"*"}]}"#;
 const PASSWORD: &str = "Correct-Horse-7-Battery";
 const PUBLIC_KEY: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQC7 nobody@nowhere";
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----";
@@ -41,34 +43,49 @@ impl AwsHands {
         }
     }
 
-    async fn enable_mfa_device(&self, user: &str, serial: &str) -> Leftover {
-        let made = self.iam.create_virtual_mfa_device().virtual_mfa_device_name(serial).send().await;
-        let device = made.expect("a device").virtual_mfa_device.expect("a device");
-        let serial = device.serial_number;
+    async fn enable_mfa_device(&self, user: &str, name: &str) -> Option<Leftover> {
+        let made = self.iam.create_virtual_mfa_device().virtual_mfa_device_name(name).send().await;
+        let serial = made_of(made)?.virtual_mfa_device.expect("a device").serial_number;
         // Emulators take any two codes for those that the device shows.
         let enabled = self.iam.enable_mfa_device().user_name(user).serial_number(&serial);
         let enabled = enabled.authentication_code1("123456").authentication_code2("654321").send().await;
-        enabled.expect("it is the user's");
-        Leftover::MfaDevice { serial }
+        made_of(enabled).map(|_| Leftover::MfaDevice { serial })
     }
 
-    async fn upload_ssh_public_key(&self, user: &str) -> Leftover {
+    async fn upload_ssh_public_key(&self, user: &str) -> Option<Leftover> {
         let request = self.iam.upload_ssh_public_key().user_name(user).ssh_public_key_body(PUBLIC_KEY);
-        let key = request.send().await.expect("a key").ssh_public_key.expect("a key");
-        Leftover::SshPublicKey(key.ssh_public_key_id)
+        let key = made_of(request.send().await)?.ssh_public_key.expect("a key");
+        Some(Leftover::SshPublicKey(key.ssh_public_key_id))
     }
 
-    async fn upload_signing_certificate(&self, user: &str) -> Leftover {
+    async fn upload_signing_certificate(&self, user: &str) -> Option<Leftover> {
         let request = self.iam.upload_signing_certificate().user_name(user).certificate_body(CERTIFICATE);
-        let certificate = request.send().await.expect("a certificate").certificate.expect("a certificate");
-        Leftover::SigningCertificate(certificate.certificate_id)
+        let certificate = made_of(request.send().await)?.certificate.expect("a certificate");
+        Some(Leftover::SigningCertificate(certificate.certificate_id))
     }
 
-    async fn create_service_credential(&self, user: &str) -> Leftover {
+    async fn create_service_credential(&self, user: &str) -> Option<Leftover> {
         let request = self.iam.create_service_specific_credential().user_name(user);
-        let made = request.service_name("codecommit.amazonaws.com").send().await.expect("a credential");
+        let made = made_of(request.service_name("codecommit.amazonaws.com").send().await)?;
         let credential = made.service_specific_credential.expect("a credential");
-        Leftover::ServiceCredential(credential.service_specific_credential_id)
+        Some(Leftover::ServiceCredential(credential.service_specific_credential_id))
+    }
+
+    async fn join_group(&self, user: &str, group: &str) -> Option<()> {
+        made_of(self.iam.create_group().group_name(group).send().await)?;
+        made_of(self.iam.add_user_to_group().group_name(group).user_name(user).send().await).map(drop)
+    }
+}
+
+/// What an administrator asked for; `None` where the account has no such action.
+fn made_of<T, E>(answer: Result<T, SdkError<E>>) -> Option<T>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    match answer {
+        Ok(made) => Some(made),
+        Err(error) if error.code() == Some("InvalidAction") => None,
+        Err(error) => panic!("{}", DisplayErrorContext(error)),
     }
 }
 
@@ -89,32 +106,26 @@ impl Hands for AwsHands {
         request.send().await.expect("the row is removed");
     }
 
-    async fn add_leftover(&self, user: &UserName, leftover: Leftover) -> Leftover {
+    async fn add_leftover(&self, user: &UserName, leftover: Leftover) -> Option<Leftover> {
         let user = user.as_str();
         match &leftover {
             Leftover::LoginProfile => {
-                let made = self.iam.create_login_profile().user_name(user).password(PASSWORD).send().await;
-                made.expect("a login profile");
+                made_of(self.iam.create_login_profile().user_name(user).password(PASSWORD).send().await)?;
             }
             Leftover::MfaDevice { serial } => return self.enable_mfa_device(user, serial).await,
             Leftover::SshPublicKey(_) => return self.upload_ssh_public_key(user).await,
             Leftover::SigningCertificate(_) => return self.upload_signing_certificate(user).await,
             Leftover::ServiceCredential(_) => return self.create_service_credential(user).await,
-            Leftover::Group(group) => {
-                self.iam.create_group().group_name(group).send().await.expect("a group");
-                let joined = self.iam.add_user_to_group().group_name(group).user_name(user).send().await;
-                joined.expect("the user is in the group");
-            }
+            Leftover::Group(group) => self.join_group(user, group).await?,
             Leftover::InlinePolicy(policy) => {
-                let put = self.iam.put_user_policy().user_name(user).policy_name(policy);
-                put.policy_document(INLINE_POLICY).send().await.expect("an inline policy");
+                let request = self.iam.put_user_policy().user_name(user).policy_name(policy);
+                made_of(request.policy_document(INLINE_POLICY).send().await)?;
             }
             Leftover::AttachedPolicy(arn) => {
-                let attached = self.iam.attach_user_policy().user_name(user).policy_arn(arn).send().await;
-                attached.expect("the policy is attached");
+                made_of(self.iam.attach_user_policy().user_name(user).policy_arn(arn).send().await)?;
             }
         }
-        leftover
+        Some(leftover)
     }
 
     async fn put_plain_parameter(&self, user: &UserName, text: &str) {

@@ -45,9 +45,9 @@ impl Hands for SimulatedHands {
         self.0.operate(|world| world.remove_row(name));
     }
 
-    async fn add_leftover(&self, user: &UserName, leftover: Leftover) -> Leftover {
+    async fn add_leftover(&self, user: &UserName, leftover: Leftover) -> Option<Leftover> {
         self.0.operate(|world| world.add_leftover(user.folded().as_str(), leftover.clone()));
-        leftover
+        Some(leftover)
     }
 
     async fn put_plain_parameter(&self, user: &UserName, text: &str) {
