@@ -48,7 +48,10 @@ mod tests {
         let hands = AwsHands::new(users_table, told("POLICY")).await;
         let ports = AwsPorts::connect(&settings, &prometheus::Registry::new()).await.expect("ports");
         // Names and the policy are others in each run; the list speaks of them in general.
-        let general = |text: &str| text.replace(&hands.policy(), "<policy>").replace(&prefix, "<prefix>");
+        let general = |text: &str| {
+            let text = text.replace(&hands.policy(), "<policy>").replace(&prefix, "<prefix>");
+            text.replace(&prefix.to_uppercase(), "<PREFIX>")
+        };
 
         let (mut lines, mut seen) = (0, Vec::new());
         for scenario in Scenario::ALL {
@@ -70,7 +73,8 @@ mod tests {
             faults.push(format!("not listed: {scenario:?}, {what}: expected {expected}, got {got}"));
         }
         for difference in listed.iter().filter(|difference| !seen.iter().any(|line| is(line, difference))) {
-            faults.push(format!("listed and not seen: {difference:?}"));
+            let Difference { scenario, line, got, reason } = difference;
+            faults.push(format!("listed and not seen: {scenario:?}, {line}: {got} ({reason})"));
         }
         assert!(faults.is_empty(), "{emulator}:\n{}", faults.join("\n"));
         eprintln!(

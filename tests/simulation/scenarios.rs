@@ -16,7 +16,7 @@ use iam_user_controller::core::secret::Secret;
 use iam_user_controller::core::user::{AccessKeyId, UserName};
 use iam_user_controller::ports::{
     CallError, ChangeKind, ChangeRecord, Directory, Identity, NewUser, Ports, Position, Proof, Record,
-    StateError, StateStore, StreamError, Streams, UsersTable, Vault,
+    ShardId, StateError, StateStore, StreamError, Streams, UsersTable, Vault,
 };
 
 /// What people do to the account beside the program.
@@ -181,22 +181,26 @@ async fn users<P: Ports>(ports: &P, hands: &impl Hands, prefix: &str, seen: &mut
     seen.expect("find it in another case", bob.as_str(), found.unwrap_or_default());
     seen.call("the boundary again", "ok", &iam.put_boundary(&bob, &hands.policy()).await);
     let mut token: Option<String> = None;
-    let mut listed = 0;
+    let mut listed = Vec::new();
     loop {
         let Ok(page) = iam.glance(token.as_deref()).await else { break };
-        let mine = page.items.iter().filter(|glance| glance.user.name == bob);
-        listed += mine.filter(|glance| glance.user.boundary.is_some() && glance.user.tags.len() == 2).count();
+        listed.extend(page.items.into_iter().map(|glance| glance.user).filter(|user| user.name == bob));
         token = page.next;
         if token.is_none() {
             break;
         }
     }
-    seen.expect("listed once, with tags and boundary", 1, listed);
+    seen.expect("listed once", 1, listed.len());
+    let listed = listed.pop();
+    let boundary = listed.as_ref().and_then(|user| user.boundary.clone());
+    seen.expect("listed with its boundary", hands.policy(), boundary.unwrap_or_default());
+    seen.expect("listed with its tags", 2, listed.map_or(0, |user| user.tags.len()));
     seen.call("tag nobody", "not_found", &iam.tag_user(&nobody, &tagged(&[("a", "b")])).await);
     seen.call("untag nobody", "not_found", &iam.untag_user(&nobody, &["a".to_owned()]).await);
     seen.call("bound nobody", "not_found", &iam.put_boundary(&nobody, &hands.policy()).await);
     seen.call("delete nobody", "not_found", &iam.delete_user(&nobody).await);
-    let bound = NewUser { boundary: Some(format!("{}-missing", hands.policy())), ..plain(&nobody) };
+    let unbound = plain(&name(prefix, "unbound"));
+    let bound = NewUser { boundary: Some(format!("{}-missing", hands.policy())), ..unbound };
     seen.call("create with a policy that is not there", "not_found", &iam.create_user(&bound).await);
 }
 
@@ -397,7 +401,9 @@ async fn state_table<P: Ports>(ports: &P, prefix: &str, seen: &mut Seen) {
     seen.expect("missing", "none", option(&state.get(&id).await));
     seen.state("swap what is missing", "fenced", &state.swap(Some(&one), &two).await);
     seen.state("swap in the first", "ok", &state.swap(None, &one).await);
-    seen.state("swap in the first again", "fenced", &state.swap(None, &one).await);
+    // Whoever got no answer repeats the call.
+    seen.state("swap in what is there", "ok", &state.swap(None, &one).await);
+    seen.state("swap in another first", "fenced", &state.swap(None, &two).await);
     let other_body = record("{\"n\":9}", 1);
     seen.state("swap another body", "fenced", &state.swap(Some(&other_body), &two).await);
     let other_token = record("{\"n\":1}", 9);
@@ -507,11 +513,37 @@ async fn stream<P: Ports>(ports: &P, hands: &impl Hands, prefix: &str, seen: &mu
     let Some(second) = records.get(1) else { return };
     let rest = read_all(ports, &row, &Position::After(second.sequence.clone())).await.unwrap_or_default();
     seen.expect("after a record come those that follow", format!("{:?}", &records[2..]), format!("{rest:?}"));
-    let nowhere = iam_user_controller::ports::ShardId("shardId-00000000000000000000-00000000".to_owned());
     let arn = ports.users_table().describe().await.ok().flatten().and_then(|table| table.stream);
     let arn = arn.map(|stream| stream.arn).unwrap_or_default();
-    let answer = ports.streams().iterator(&arn, &nowhere, &Position::TrimHorizon).await;
-    seen.expect("a shard that never was", "Err(Gone)", format!("{answer:?}"));
+    let streams = ports.streams();
+    let page = streams.shards(&arn, None).await;
+    let status = page.as_ref().map(|page| page.status);
+    seen.expect("its status", "Ok(Enabled)", format!("{status:?}"));
+    let open = page.map(|page| page.shards.into_iter().find(|shard| !shard.closed)).ok().flatten();
+    seen.expect("an open shard", true, open.is_some());
+    let Some(open) = open else { return };
+    let children = match streams.children(&arn, &open.id).await {
+        Ok(children) => children.len().to_string(),
+        Err(error) => stream_fault(&error),
+    };
+    seen.expect("an open shard has no children", 0, children);
+    let nowhere = ShardId("shardId-00000000000000000000-00000000".to_owned());
+    let answer = streams.iterator(&arn, &nowhere, &Position::TrimHorizon).await;
+    let answer = answer.map_or_else(|error| stream_fault(&error), |_| "an iterator".to_owned());
+    seen.expect("a shard that never was", "gone", answer);
+    let answer = streams.shards(&format!("{arn}9"), None).await;
+    let answer = answer.map_or_else(|error| stream_fault(&error), |_| "shards".to_owned());
+    seen.expect("a stream that never was", "gone", answer);
+}
+
+fn stream_fault(error: &StreamError) -> String {
+    let word = match error {
+        StreamError::Expired => "expired",
+        StreamError::Trimmed => "trimmed",
+        StreamError::Gone => "gone",
+        StreamError::Call(error) => error.fault.as_str(),
+    };
+    word.to_owned()
 }
 
 async fn proofs<P: Ports>(ports: &P, prefix: &str, seen: &mut Seen) {
