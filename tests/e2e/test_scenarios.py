@@ -4,6 +4,7 @@ What an emulator may answer otherwise stands in tests/emulators/differences.rs, 
 """
 
 import json
+import os
 import re
 import subprocess
 
@@ -11,7 +12,7 @@ import pytest
 
 from account import Account
 from conftest import World
-from daemon import ROOT
+from daemon import ROOT, target
 from processes import clean_environment
 
 
@@ -19,7 +20,15 @@ from processes import clean_environment
 def runner():
     """The test program that plays the scenarios."""
     build = ["cargo", "test", "--locked", "--test", "emulators", "--no-run", "--message-format=json"]
-    built = subprocess.run(build, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=1800)
+    built = subprocess.run(
+        build,
+        cwd=ROOT,
+        env=os.environ | {"CARGO_TARGET_DIR": str(target())},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=1800,
+    )
     assert built.returncode == 0, built.stderr
     messages = [json.loads(line) for line in built.stdout.splitlines() if line.startswith("{")]
     made = [m["executable"] for m in messages if m.get("target", {}).get("name") == "emulators" and m.get("executable")]
