@@ -51,7 +51,8 @@ impl World {
             return Ok(());
         }
         if self.ssm.deleted_ms.get(name).is_some_and(|deleted| deleted + RECREATE_AFTER_MS > now) {
-            return Err(refused(CALL, Fault::Conflict, "the name was deleted less than 30 s ago"));
+            let fault = Fault::Throttled { retry_after: None };
+            return Err(refused(CALL, fault, "TooManyUpdates: the name was deleted less than 30 s ago"));
         }
         let parameter = Parameter { text: text.to_owned(), secure, modified_ms: now, version: 1 };
         self.ssm.parameters.insert(name.to_owned(), parameter);
