@@ -101,7 +101,7 @@ impl<P: Ports> Watcher<P> {
         if let Some((record, body, until)) = self.tried.take()
             && found.as_ref() == Some(&record)
         {
-            return Ok(self.taken(record, body, until, false));
+            return Ok(self.taken(record, body, until, Predecessor::Gone));
         }
         if let (Some(record), Some(body)) = (&found, &body) {
             let unchanged_since = match &self.seen {
@@ -116,18 +116,26 @@ impl<P: Ports> Watcher<P> {
                 return Ok(Watch::Standby(Leader { holder: body.holder.clone(), token: record.token }));
             }
         }
-        let clean = body.as_ref().is_none_or(|body| body.released);
-        self.take(found.as_ref(), clean).await
+        let predecessor = match (&found, &body) {
+            (None, _) => Predecessor::Nobody,
+            (Some(_), Some(body)) if body.released => Predecessor::GaveBack,
+            (Some(_), _) => Predecessor::Gone,
+        };
+        self.take(found.as_ref(), predecessor).await
     }
 
-    fn taken(&mut self, record: Record, body: Body, until: Validity, clean: bool) -> Watch<P> {
+    fn taken(&mut self, record: Record, body: Body, until: Validity, predecessor: Predecessor) -> Watch<P> {
         self.seen = None;
         let tenure = Tenure { until: Mutex::new(Some(until)), token: record.token, ttl: self.ttl };
         let guard = Guard { ports: self.ports.clone(), tenure: Arc::new(tenure) };
-        Watch::Taken(Lease { guard, record, body, clean })
+        Watch::Taken(Lease { guard, record, body, predecessor })
     }
 
-    async fn take(&mut self, found: Option<&Record>, clean: bool) -> Result<Watch<P>, LeaseError> {
+    async fn take(
+        &mut self,
+        found: Option<&Record>,
+        predecessor: Predecessor,
+    ) -> Result<Watch<P>, LeaseError> {
         let token = found.map_or(0, |record| record.token) + 1;
         let body = Body {
             holder: self.holder.clone(),
@@ -139,7 +147,7 @@ impl<P: Ports> Watcher<P> {
         let clock = self.ports.clock();
         let until = Validity::from_now(clock.monotonic(), clock.now(), self.ttl);
         match self.ports.state().swap(found, &record).await {
-            Ok(()) => Ok(self.taken(record, body, until, clean)),
+            Ok(()) => Ok(self.taken(record, body, until, predecessor)),
             // Another watcher was faster: it is seen at the next look.
             Err(StateError::Fenced) => {
                 Ok(Watch::Standby(Leader { holder: "another replica".to_owned(), token }))
@@ -231,8 +239,19 @@ pub struct Lease<P> {
     guard: Guard<P>,
     record: Record,
     body: Body,
-    /// Whether the holder before gave it back, so that none of its calls can be under way.
-    pub clean: bool,
+    /// What is known of the holder before.
+    pub predecessor: Predecessor,
+}
+
+/// What is known of the holder of a lease before this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Predecessor {
+    /// There was none.
+    Nobody,
+    /// It gave the lease back: none of its calls is under way, but reads may not show them yet.
+    GaveBack,
+    /// It may have been changing something until its lease ran out.
+    Gone,
 }
 
 impl<P: Ports> Lease<P> {

@@ -18,7 +18,7 @@ use crate::core::census::Sightings;
 use crate::core::time::Timestamp;
 use crate::feed::{Feed, FeedError, FeedSettings};
 use crate::heartbeat::Heartbeat;
-use crate::lease::{Guard, Lease, LeaseError};
+use crate::lease::{Guard, Lease, LeaseError, Predecessor};
 use crate::pace::Pace;
 use crate::ports::{Clock, Ports, Record, StateStore};
 use crate::reconcile::{AwsTime, Reconciler};
@@ -69,9 +69,13 @@ pub(super) async fn lead<P: Ports>(
         progress.token = Some(lease.guard().token());
         progress.tenure = Some(lease.guard().tenure());
     }
-    // A leader before us that did not give the lease back may have changed something until it ended.
-    let last_change =
-        (!lease.clean).then(|| AwsTime::of(common.ports.clock()).now - common.settings.lease.ttl);
+    // A leader before us may have changed something until its lease ended, and reads may be late with it.
+    let now = AwsTime::of(common.ports.clock()).now;
+    let last_change = match lease.predecessor {
+        Predecessor::Nobody => None,
+        Predecessor::GaveBack => Some(now),
+        Predecessor::Gone => Some(now - common.settings.lease.ttl),
+    };
     let guard = lease.guard();
     let ended = tokio::select! {
         biased;

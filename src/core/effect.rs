@@ -51,6 +51,7 @@ impl Observed {
                     revoke_before: memory.revoke_before,
                     condemned: memory.condemned.take(),
                     remove_parameter: memory.remove_parameter,
+                    unanswered_delete: memory.unanswered_delete,
                     ..Memory::default()
                 };
             }

@@ -130,7 +130,10 @@ impl<'a> Facts<'a> {
     pub(super) fn may_create_key(&self) -> bool {
         let now = self.view.now;
         match self.view.memory.mint {
-            Mint::Opened { at, sent: false } => at <= now + MINT_SLACK && now.since(at) < MINT_FRESH,
+            // The tag that is seen may be another's: a user that was not visible was here already.
+            Mint::Opened { at, sent: false } => {
+                self.opened == Some(at) && at <= now + MINT_SLACK && now.since(at) < MINT_FRESH
+            }
             Mint::Opened { sent: true, .. } | Mint::Idle | Mint::InHand(_) => false,
         }
     }

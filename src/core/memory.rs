@@ -68,6 +68,8 @@ pub struct Memory {
     pub condemned: Option<UserId>,
     /// Whether the parameter is to go once the user is gone.
     pub remove_parameter: bool,
+    /// The last DeleteParameter that brought no answer: it may still take effect.
+    pub unanswered_delete: Option<Timestamp>,
     /// CreateUser was told since this time that the name is taken, while GetUser knows no such user.
     pub name_taken_since: Option<Timestamp>,
     /// When CreateUser last said so although no late read or write could explain it any more.

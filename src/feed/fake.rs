@@ -468,9 +468,6 @@ impl Directory for Untouched {
     async fn keys(&self, _name: &UserName) -> Result<Option<Vec<Key>>, CallError> {
         unreachable!("the feed does not touch IAM, SSM or STS")
     }
-    async fn attached_policies(&self, _name: &UserName) -> Result<Vec<String>, CallError> {
-        unreachable!("the feed does not touch IAM, SSM or STS")
-    }
     async fn has_console_login(&self, _name: &UserName) -> Result<bool, CallError> {
         unreachable!("the feed does not touch IAM, SSM or STS")
     }

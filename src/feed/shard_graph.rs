@@ -44,6 +44,8 @@ pub(super) struct Shard {
     parent: Option<ShardId>,
     /// Whether the parent, if it is not in the graph, may be done without.
     parent_settled: bool,
+    /// A complete listing has shown it without its parent.
+    parent_missed: bool,
     children: BTreeSet<ShardId>,
     progress: Progress,
     /// Nothing is added to it any more.
@@ -188,7 +190,7 @@ impl ShardGraph {
     }
 
     /// Takes note of a complete listing, whose shards have all been [`seen`](Self::seen). Decides
-    /// about parents that are nowhere: their children wait no longer.
+    /// about parents that two of them did not show: their children wait no longer.
     pub(super) fn listed(&mut self, listed: &BTreeSet<ShardId>) -> Vec<Finding> {
         let mut findings = Vec::new();
         let known: BTreeSet<ShardId> = self.shards.keys().cloned().collect();
@@ -202,7 +204,13 @@ impl ShardGraph {
                 continue;
             };
             // Before the first complete listing everything is new, and nothing was promised.
-            if self.listed_once && shard.progress == Progress::Unread {
+            let promised = self.listed_once && shard.progress == Progress::Unread;
+            // The pages of a listing are of different moments: a parent that came into sight between two
+            // of them was on neither. The next listing shows it.
+            if promised && !std::mem::replace(&mut shard.parent_missed, true) {
+                continue;
+            }
+            if promised {
                 findings.push(Finding {
                     cause: GapCause::ParentUnfinished,
                     from: None,
@@ -476,6 +484,7 @@ impl Shard {
         Self {
             parent: description.parent.clone(),
             parent_settled: false,
+            parent_missed: false,
             children: BTreeSet::new(),
             progress: Progress::Unread,
             closed: description.closed,
@@ -500,6 +509,7 @@ impl Shard {
             parent: saved.parent.clone(),
             // A shard that has begun is past its parent, whether that is still known or not.
             parent_settled: saved.parent.is_none() || progress != Progress::Unread,
+            parent_missed: false,
             children: BTreeSet::new(),
             progress,
             closed: saved.finished,
@@ -663,6 +673,28 @@ mod tests {
         assert_eq!(readable(&graph), Vec::<&str>::new(), "b has no stored place yet");
         save(&mut graph, "b", start());
         assert_eq!(readable(&graph), ["b"]);
+    }
+
+    #[test]
+    fn a_parent_may_come_into_sight_between_two_pages() {
+        for is_there in [true, false] {
+            let mut graph = graph(&[("a", None)]);
+            graph.seen(&shown("c", Some("b")), start());
+            save(&mut graph, "c", start());
+            assert_eq!(graph.listed(&["a", "c"].map(id).into()), []);
+            assert_eq!(readable(&graph), ["a"], "it may still be there");
+            if is_there {
+                graph.seen(&shown("b", Some("a")), start());
+            }
+            let causes: Vec<_> =
+                graph.listed(&["a", "c"].map(id).into()).into_iter().map(|finding| finding.cause).collect();
+            let (expected, readable_now) = if is_there {
+                (vec![], vec!["a"])
+            } else {
+                (vec![GapCause::ParentUnfinished], vec!["a", "c"])
+            };
+            assert_eq!((causes, readable(&graph)), (expected, readable_now));
+        }
     }
 
     #[test]

@@ -56,12 +56,6 @@ pub trait Directory: Send + Sync {
     /// All access keys of a user, oldest first; `Ok(None)` when IAM says that there is no such user.
     fn keys(&self, name: &UserName) -> impl Future<Output = Result<Option<Vec<Key>>, CallError>> + Send;
 
-    /// Names of the managed policies attached to a user, all pages.
-    fn attached_policies(
-        &self,
-        name: &UserName,
-    ) -> impl Future<Output = Result<Vec<String>, CallError>> + Send;
-
     /// Whether the user has a console password.
     fn has_console_login(&self, name: &UserName) -> impl Future<Output = Result<bool, CallError>> + Send;
 

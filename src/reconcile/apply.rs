@@ -164,11 +164,14 @@ impl<P: Ports> Reconciler<P> {
     }
 }
 
-/// Things that are gone already need not be removed.
+/// Things that are gone already need not be removed. But for a user, which was seen a moment ago: IAM
+/// may not know it yet, and the next look tells.
 fn already_done(step: &Step, error: ChangeError) -> Result<Receipt, ChangeError> {
     match &error {
         ChangeError::Call(call)
-            if call.fault == Fault::NotFound && (step.takes_away() || *step == Step::DeleteParameter) =>
+            if call.fault == Fault::NotFound
+                && (step.takes_away() || *step == Step::DeleteParameter)
+                && !matches!(step, Step::DeleteUser { .. }) =>
         {
             Ok(Receipt::default())
         }
@@ -189,6 +192,10 @@ fn refused(step: &Step, error: CallError, file: &mut File, now: Timestamp) -> Lo
             file.memory.mint = Mint::Idle;
             file.memory.name_taken(now);
             Look::Again(now + LOOK_AGAIN)
+        }
+        (Step::DeleteParameter, Fault::Indeterminate) => {
+            file.memory.unanswered_delete = Some(now);
+            Look::Failed(error)
         }
         (Step::Publish { minted: Some(_), .. }, fault) => {
             if let Mint::InHand(hand) = &mut file.memory.mint {

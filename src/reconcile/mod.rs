@@ -115,12 +115,16 @@ impl<P: Ports> Reconciler<P> {
         for name in names {
             let desired = served.desired(&name);
             let Some(file) = ledger.files.get_mut(&name) else { continue };
-            let look = self.look(&name, &desired, file, trigger).await;
-            if let Look::Settled { .. } = look
+            let mut look = self.look(&name, &desired, file, trigger).await;
+            if let Look::Settled { due } = &mut look
                 && desired == Desired::Absent
                 && !file.has_obligation()
             {
-                ledger.files.remove(&name);
+                // Whoever forgets that something was changed a moment ago believes the next late read.
+                match file.memory.unsettled_until(AwsTime::of(self.ports.clock()).now) {
+                    Some(until) => *due = Some(due.map_or(until, |due| due.min(until))),
+                    None => drop(ledger.files.remove(&name)),
+                }
             }
             result = worse(result, look);
             // A spelling that is still being removed comes before the one that replaces it.

@@ -43,7 +43,6 @@ calls! {
     Glance "iam:GetAccountAuthorizationDetails" Iam,
     GetUser "iam:GetUser" Iam,
     ListKeys "iam:ListAccessKeys" Iam,
-    ListAttached "iam:ListAttachedUserPolicies" Iam,
     GetLogin "iam:GetLoginProfile" Iam,
     ListLeftovers "iam:ListLeftovers" Iam,
     CreateUser "iam:CreateUser" IamChange,

@@ -14,6 +14,7 @@ use iam_user_controller::core::document::KeyDocument;
 use iam_user_controller::core::observed::{Leftover, Tags};
 use iam_user_controller::core::parameter_name::ParameterTemplate;
 use iam_user_controller::core::policy::{Adopt, ForeignKeys, OrphanAction, OrphanScope, Policy};
+use iam_user_controller::core::time::Timestamp;
 use iam_user_controller::core::user::{AccessKeyId, UserId, UserName};
 use iam_user_controller::ports::{NewUser, Record};
 
@@ -256,21 +257,25 @@ fn row_stands(world: &World, user: &SimUser) -> bool {
     life.is_some_and(|life| life.present && life.present_since_ms <= since.max(1))
 }
 
+/// A mint that is open for longer is not going on: a key is given up when it cannot be proven in time.
+const MINT_IS_OVER: Duration = Duration::from_secs(180);
+
 /// What is no evidence yet, and will be.
 const TOO_YOUNG: &str = "it is younger than an orphan has to be";
 
 /// 7: why this user may be taken down, or why not.
 fn removal_evidence(world: &World, folded: &str, user: &SimUser) -> Result<(), String> {
     let life = world.table.life.get(user.name.as_str());
-    // Whole seconds are all that the stream and IAM tell.
-    let removed_since = life
-        .and_then(|life| life.removed_ms)
-        .is_some_and(|removed| removed / 1_000 >= user.created_ms / 1_000);
-    if user.doomed {
+    let removed = life.and_then(|life| life.told_ms);
+    // A record of the stream is evidence, also when the whole table goes after it. Whole seconds are all
+    // that the stream and IAM tell; who has a row gets the benefit of the doubt.
+    let told = removed.is_some_and(|at| at >= user.created_ms);
+    let perhaps = removed.is_some_and(|at| at / 1_000 >= user.created_ms / 1_000);
+    if user.doomed || told || (perhaps && !world.table.contains_folded(folded)) {
         return Ok(());
     }
     if row_stands(world, user) {
-        return if removed_since { Ok(()) } else { Err("its row has been there all its life".to_owned()) };
+        return Err("its row has been there all its life".to_owned());
     }
     let dropped =
         world.table.life.iter().any(|(name, life)| life.dropped && name.eq_ignore_ascii_case(folded));
@@ -281,8 +286,7 @@ fn removal_evidence(world: &World, folded: &str, user: &SimUser) -> Result<(), S
     if emptied && !life.is_some_and(|life| life.recorded) && !world.book.deletions_resumed {
         return Err("the table is empty, and no record says that its row was removed".to_owned());
     }
-    let told = life.and_then(|life| life.told_ms).is_some_and(|told| told / 1_000 >= user.created_ms / 1_000);
-    if !told {
+    if !life.is_some_and(|life| life.recorded) {
         if world.rules.protects(user.name.as_str()) {
             return Err("a pattern protects it".to_owned());
         }
@@ -778,8 +782,10 @@ fn blocked(world: &World, user: &SimUser) -> bool {
     let minting = tag(user.tags.get(), MINTING).is_some_and(|at| at != "none");
     let crowded = user.live_keys().count() >= 2 && !current_works(world, user) && !minting;
     let reported = world.rules.policy.foreign == ForeignKeys::Report;
-    let puzzling =
-        (reported || minting) && user.live_keys().count() >= 2 && foreign.iter().any(|key| key.ambiguous);
+    // A mint that was cut off, and a key that somebody made meanwhile: nobody can tell which is which.
+    let opened = tag(user.tags.get(), MINTING).and_then(Timestamp::parse);
+    let given_up = minting && opened.is_none_or(|at| world.timestamp().since(at) > MINT_IS_OVER);
+    let puzzling = given_up && user.live_keys().count() >= 2 && foreign.iter().any(|key| key.ambiguous);
     let document = world.document_of(&user.name);
     let current = document.as_ref().and_then(KeyDocument::current_id).and_then(|id| user.live_key(id));
     let deactivated = user.meddled_ms.is_some() && current.is_some_and(|key| !*key.active.get());

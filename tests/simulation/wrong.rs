@@ -153,9 +153,6 @@ impl Directory for Wrong {
     async fn keys(&self, name: &UserName) -> Result<Option<Vec<Key>>, CallError> {
         self.right.keys(name).await
     }
-    async fn attached_policies(&self, name: &UserName) -> Result<Vec<String>, CallError> {
-        self.right.attached_policies(name).await
-    }
     async fn has_console_login(&self, name: &UserName) -> Result<bool, CallError> {
         self.right.has_console_login(name).await
     }
@@ -398,16 +395,27 @@ fn run(seed: u64, flaw: Flaw) -> Report {
     })
 }
 
-/// So many histories are tried for each. Those that are caught are caught within a few hundred.
+/// So many histories are tried for each.
 const SEEDS: u64 = 10_000;
 
+/// Where to begin: with optimization at the beginning, without it at a seed that is known to catch it.
+fn first_seed(flaw: Flaw) -> u64 {
+    if !cfg!(debug_assertions) {
+        return 0;
+    }
+    let known = CAUGHT_BY.iter().find(|(known, _)| *known == flaw);
+    known.map_or(0, |(_, seed)| *seed)
+}
+
 /// After how many histories a wrong version is caught, and by what.
-fn caught(flaw: Flaw) -> Option<(u64, String)> {
-    (0..SEEDS).find_map(|seed| {
+fn caught(flaw: Flaw) -> Option<(u64, u64, String)> {
+    let first = first_seed(flaw);
+    (first..first + SEEDS).find_map(|seed| {
         let report = run(seed, flaw);
-        let first = report.violations.first()?.clone();
+        let violation = report.violations.first()?.clone();
         // What the right program would be blamed for as well is no catch.
-        program::run(seed, &swarm::scenario(seed)).ok().then_some((seed + 1, first))
+        let right = program::run(seed, &swarm::scenario(seed)).ok();
+        right.then_some((seed - first + 1, seed, violation))
     })
 }
 
@@ -419,9 +427,14 @@ fn wrong_versions_are_caught() {
     let flaws: Vec<Flaw> = FLAWS.into_iter().filter(asked).collect();
     let slipped = Mutex::new(Vec::new());
     matrix::spread(&flaws, |flaw, _| match caught(*flaw) {
-        Some((histories, how)) => eprintln!("{flaw:?} is caught after {histories} histories: {how}"),
+        Some((histories, seed, how)) => {
+            eprintln!("{flaw:?} is caught after {histories} histories, by seed {seed}: {how}");
+        }
         None => slipped.lock().expect("nobody panics").push(*flaw),
     });
     let slipped = slipped.into_inner().expect("nobody panics");
     assert!(slipped.is_empty(), "not caught within {SEEDS} histories: {slipped:?}");
 }
+
+/// Without optimization a history takes long: these seeds are among the first that catch each.
+const CAUGHT_BY: &[(Flaw, u64)] = &[];

@@ -13,9 +13,11 @@ use crate::prng::Prng;
 use crate::program;
 
 const USERS: u64 = 200;
-const DAYS: u64 = 365;
+/// Without optimization a year takes minutes: then it is a month.
+const DAYS: u64 = if cfg!(debug_assertions) { 31 } else { 365 };
 const HOUR: Duration = Duration::from_secs(3_600);
-const NAP: Duration = Duration::from_secs(6 * 3_600 - 180);
+const AWAKE: Duration = Duration::from_secs(120);
+const NAP: Duration = Duration::from_secs(6 * 3_600 - 120);
 
 fn name(number: u64) -> String {
     format!("user-{number:03}")
@@ -43,10 +45,11 @@ fn year(seed: u64) -> Scenario {
         scenario.before.push(Act::PutRow(name(number)));
         scenario.before.push(Act::OwnedUser { name: name(number), current, pending: None });
     }
+    let mut splits = 0;
     for day in 0..DAYS {
         let began = 24 * HOUR * u32::try_from(day).unwrap_or(0);
         for quarter in 0..4 {
-            scenario.acts.push((began + 6 * HOUR * quarter + Duration::from_secs(180), Act::Jump(NAP)));
+            scenario.acts.push((began + 6 * HOUR * quarter + AWAKE, Act::Jump(NAP)));
         }
         let whom = name(prng.below(USERS));
         let mishap = match prng.below(8) {
@@ -56,15 +59,19 @@ fn year(seed: u64) -> Scenario {
             3 => Act::StripKeyTags(whom),
             4 => Act::SetBoundary(whom, None),
             5 => Act::RemoveRow(whom),
-            6 => Act::SplitShards,
+            // Each doubles the shards.
+            6 if splits < 3 => {
+                splits += 1;
+                Act::SplitShards
+            }
             _ => Act::ModifyRow(whom),
         };
         let returns = match &mishap {
             Act::RemoveRow(name) => Some(Act::PutRow(name.clone())),
             _ => None,
         };
-        scenario.acts.push((began + Duration::from_secs(60), mishap));
-        scenario.acts.extend(returns.map(|act| (began + Duration::from_secs(120), act)));
+        scenario.acts.push((began + Duration::from_secs(30), mishap));
+        scenario.acts.extend(returns.map(|act| (began + Duration::from_secs(75), act)));
     }
     scenario.faults_until = 24 * HOUR * u32::try_from(DAYS).unwrap_or(0);
     scenario
@@ -90,7 +97,7 @@ fn a_year_with_200_users() {
     );
     assert!(report.ok(), "{}", report.story());
     assert!(report.simulated >= 24 * HOUR * u32::try_from(DAYS).unwrap_or(0), "it was no year");
-    // 365 days at 15 days a key, less what is under way at both ends.
-    assert!(minted >= USERS * 22, "only {minted} keys were minted");
+    // A key lives for 15 days; less what is under way at both ends.
+    assert!(minted >= USERS * (DAYS / 15 - 1), "only {minted} keys were minted");
     assert!(report.fired.total() >= DAYS, "not a fault a day");
 }

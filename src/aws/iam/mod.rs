@@ -57,10 +57,6 @@ impl Directory for Iam {
         keys::list(&self.reads, name).await
     }
 
-    async fn attached_policies(&self, name: &UserName) -> Result<Vec<String>, CallError> {
-        users::attached_policies(&self.reads, name).await
-    }
-
     async fn has_console_login(&self, name: &UserName) -> Result<bool, CallError> {
         match self.reads.get_login_profile().user_name(name.as_str()).send().await {
             Ok(_) => Ok(true),

@@ -4,7 +4,6 @@ use aws_sdk_iam::Client;
 use aws_sdk_iam::error::BuildError;
 use aws_sdk_iam::types;
 
-use super::pages;
 use crate::aws::errors::{absent, dated, failed, receipt, unexpected};
 use crate::core::observed::{Tags, User};
 use crate::core::time::Timestamp;
@@ -33,20 +32,6 @@ pub(super) async fn get(client: &Client, name: &UserName) -> Result<Option<User>
 /// IAM's tags in the domain's words.
 pub(super) fn tags(tags: Option<Vec<types::Tag>>) -> Tags {
     tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect()
-}
-
-pub(super) async fn attached_policies(client: &Client, name: &UserName) -> Result<Vec<String>, CallError> {
-    const CALL: &str = "iam:ListAttachedUserPolicies";
-    pages::all(CALL, |marker| async move {
-        let request = client.list_attached_user_policies().user_name(name.as_str()).set_marker(marker);
-        let page = request.send().await.map_err(|error| failed(CALL, &error))?;
-        let attached = page.attached_policies.unwrap_or_default().into_iter();
-        Ok((
-            attached.filter_map(|policy| policy.policy_name).collect(),
-            pages::marker(page.is_truncated, page.marker),
-        ))
-    })
-    .await
 }
 
 pub(super) async fn create(

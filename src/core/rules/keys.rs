@@ -107,10 +107,12 @@ pub(in super::super) fn forget(facts: &Facts<'_>) -> Option<(Next, String)> {
     } else {
         format!("{pending} is gone")
     };
-    // A key that was published moments ago may not be listed yet.
+    // A key that was published moments ago may not be listed yet; and a list that is late may be that of
+    // a user who is gone.
     let modified = facts.view.observed.stored.modified().map(|modified| modified + SETTLE);
+    let settled = modified.max(facts.unsettled());
     let believed = facts.view.memory.deleted.contains(pending) || document.current_id() == Some(pending);
-    if let Some(until) = modified.filter(|until| facts.view.now < *until && !believed) {
+    if let Some(until) = settled.filter(|until| facts.view.now < *until && !believed) {
         return Some((Next::WaitUntil(until, State::Ready), why));
     }
     let document = KeyDocument { pending: None, ..document.clone() };

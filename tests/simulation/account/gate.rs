@@ -131,6 +131,11 @@ impl ReplicaPorts {
                 flight.effect = None;
                 Err(plan.error(call).into())
             }
+            // Whoever wants to send something while the machine sleeps finds the connection broken.
+            _ if !plan.sent => {
+                flight.effect = None;
+                Err(refused(call, Fault::Indeterminate, "simulated"))
+            }
             other => {
                 flight.land(other == Some(Kind::Stale));
                 match flight.landed.take() {

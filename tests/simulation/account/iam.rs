@@ -309,6 +309,7 @@ impl World {
         }
         invariants::before(self, folded.as_str(), &Change::CreateUser(new));
         let id = self.new_user(&new.name, new.boundary.clone(), new.tags.clone());
+        self.know_parameter(new.name.as_str());
         self.book.touch(folded.as_str());
         Ok((id, whole_seconds(self.now), receipt(self)))
     }
@@ -423,17 +424,6 @@ impl Directory for ReplicaPorts {
             }
             keys.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
             Ok(Some(keys))
-        })
-        .await
-    }
-
-    async fn attached_policies(&self, name: &UserName) -> Result<Vec<String>, CallError> {
-        let folded = name.folded();
-        self.read(Call::ListAttached, folded.as_str(), |world| {
-            let moment = world.now - world.lag();
-            let seen = world.iam.seen(folded.as_str(), moment);
-            let seen = seen.ok_or_else(|| no_such_user(Call::ListAttached))?;
-            Ok(attached(seen.leftovers.at(moment)))
         })
         .await
     }

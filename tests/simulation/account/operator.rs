@@ -58,7 +58,7 @@ impl World {
         self.enable_stream();
     }
 
-    fn know_parameter(&mut self, name: &str) {
+    pub(super) fn know_parameter(&mut self, name: &str) {
         if let Ok(name) = UserName::parse(name) {
             let parameter = self.rules.template.name_for(&name).as_str().to_owned();
             self.ssm.owners.insert(parameter, name.folded().as_str().to_owned());
