@@ -134,7 +134,7 @@ impl ReplicaPorts {
             // Whoever wants to send something while the machine sleeps finds the connection broken.
             _ if !plan.sent => {
                 flight.effect = None;
-                Err(refused(call, Fault::Indeterminate, "simulated"))
+                Err(refused(call, Fault::Indeterminate, "simulated").into())
             }
             other => {
                 flight.land(other == Some(Kind::Stale));
