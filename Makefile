@@ -43,6 +43,7 @@ lint: ## Formatting, clippy, and the licences, sources, bans and advisories of d
 	@$(INSTALL) cargo-deny
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
+	cargo clippy --test emulators --locked -- -D warnings
 	$(CARGO_DENY) --log-level error check licenses bans sources
 	@if GIT_TERMINAL_PROMPT=0 timeout 120 $(CARGO_DENY) fetch db >/dev/null 2>&1; then \
 	    echo '$(notdir $(CARGO_DENY)) check advisories'; $(CARGO_DENY) --log-level error check --disable-fetch advisories; \

@@ -175,8 +175,6 @@ impl StateStore for DynamoStateStore {
         output.map(drop).map_err(|error| fenced_or("dynamodb:DeleteItem", &error))
     }
 
-    /// A caller whose first call got no answer repeats it and then finds its own record there: that
-    /// is success, for a record names its writer in its body.
     async fn swap(&self, expected: Option<&Record>, new: &Record) -> Result<(), StateError> {
         let request = self.client.put_item().table_name(&self.table).set_item(Some(item(new)));
         let request = match expected {

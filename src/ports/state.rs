@@ -45,7 +45,9 @@ pub trait StateStore: Send + Sync {
     /// Deletes a record, unless it has a higher token than `token`. One that is not there is no error.
     fn delete(&self, id: &str, token: u64) -> impl Future<Output = Result<(), StateError>> + Send;
 
-    /// Replaces exactly `expected` (`None`: no record) by `new`, else [`StateError::Fenced`].
+    /// Replaces exactly `expected` (`None`: no record) by `new`, else [`StateError::Fenced`]. Where
+    /// `new` is already, it is success: a record names its writer in its body, and whoever got no
+    /// answer repeats the call.
     fn swap(
         &self,
         expected: Option<&Record>,

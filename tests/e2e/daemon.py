@@ -14,15 +14,15 @@ from waiting import eventually
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
+def target():
+    """Where cargo builds, as the Makefile has it."""
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or cache / "iam-user-controller" / "target")
+
+
 def binary():
     """The release binary that `make build` made."""
-    target = pathlib.Path(
-        os.environ.get("CARGO_TARGET_DIR")
-        or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-        / "iam-user-controller"
-        / "target"
-    )
-    path = pathlib.Path(os.environ.get("IAM_USER_CONTROLLER") or target / "release" / "iam-user-controller")
+    path = pathlib.Path(os.environ.get("IAM_USER_CONTROLLER") or target() / "release" / "iam-user-controller")
     assert path.is_file(), f"{path} is missing: run `make build` first"
     return path
 

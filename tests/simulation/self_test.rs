@@ -45,8 +45,9 @@ impl Hands for SimulatedHands {
         self.0.operate(|world| world.remove_row(name));
     }
 
-    async fn add_leftover(&self, user: &UserName, leftover: Leftover) {
-        self.0.operate(|world| world.add_leftover(user.folded().as_str(), leftover));
+    async fn add_leftover(&self, user: &UserName, leftover: Leftover) -> Option<Leftover> {
+        self.0.operate(|world| world.add_leftover(user.folded().as_str(), leftover.clone()));
+        Some(leftover)
     }
 
     async fn put_plain_parameter(&self, user: &UserName, text: &str) {
@@ -69,6 +70,7 @@ fn the_account_does_what_aws_documents() {
             let ports = account.boot(replica);
             let seen = scenario.run(&ports, &SimulatedHands(account.clone()), "t-").await;
             assert!(seen.0.len() >= 6, "{scenario:?} saw only {} things", seen.0.len());
+            assert_eq!(seen.said_twice(), None, "{scenario:?}: a line is known by its words");
             seen.differences().into_iter().map(|line| line.to_string()).collect::<Vec<_>>()
         });
         assert!(differences.is_empty(), "{scenario:?}: {differences:#?}");

@@ -11,8 +11,8 @@ use super::{RECREATE_AFTER_MS, ReplicaPorts, World, refused};
 use crate::faults::Call;
 use crate::invariants::{self, Change};
 
-/// SSM: a standard parameter holds this much.
-const MAX_VALUE: usize = 4_096;
+/// SSM: an advanced parameter holds this much, and the vault asks for one where a standard one is too small.
+const MAX_VALUE: usize = 8_192;
 
 /// One parameter.
 #[derive(Clone, Debug)]
@@ -51,7 +51,8 @@ impl World {
             return Ok(());
         }
         if self.ssm.deleted_ms.get(name).is_some_and(|deleted| deleted + RECREATE_AFTER_MS > now) {
-            return Err(refused(CALL, Fault::Conflict, "the name was deleted less than 30 s ago"));
+            let fault = Fault::Throttled { retry_after: None };
+            return Err(refused(CALL, fault, "TooManyUpdates: the name was deleted less than 30 s ago"));
         }
         let parameter = Parameter { text: text.to_owned(), secure, modified_ms: now, version: 1 };
         self.ssm.parameters.insert(name.to_owned(), parameter);
