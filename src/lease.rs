@@ -10,6 +10,7 @@
 //! the calls that were under way at that moment, one a user, can still take effect under a new
 //! leader; each [`Step`](crate::core::step::Step) says why that is harmless.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,9 @@ struct Body {
     ttl_millis: u64,
     /// Given back, and free to take at once.
     released: bool,
+    /// Nothing was changed under it, nor by a holder before it, so that no read can be late.
+    #[serde(default)]
+    quiet: bool,
 }
 
 /// Who leads, as a standby sees it.
@@ -118,6 +122,7 @@ impl<P: Ports> Watcher<P> {
         }
         let predecessor = match (&found, &body) {
             (None, _) => Predecessor::Nobody,
+            (Some(_), Some(body)) if body.released && body.quiet => Predecessor::Nobody,
             (Some(_), Some(body)) if body.released => Predecessor::GaveBack,
             (Some(_), _) => Predecessor::Gone,
         };
@@ -126,7 +131,12 @@ impl<P: Ports> Watcher<P> {
 
     fn taken(&mut self, record: Record, body: Body, until: Validity, predecessor: Predecessor) -> Watch<P> {
         self.seen = None;
-        let tenure = Tenure { until: Mutex::new(Some(until)), token: record.token, ttl: self.ttl };
+        let tenure = Tenure {
+            until: Mutex::new(Some(until)),
+            token: record.token,
+            ttl: self.ttl,
+            acted: AtomicBool::new(predecessor != Predecessor::Nobody),
+        };
         let guard = Guard { ports: self.ports.clone(), tenure: Arc::new(tenure) };
         Watch::Taken(Lease { guard, record, body, predecessor })
     }
@@ -142,6 +152,7 @@ impl<P: Ports> Watcher<P> {
             beat: 0,
             ttl_millis: u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX),
             released: false,
+            quiet: false,
         };
         let record = encode(&body, token);
         let clock = self.ports.clock();
@@ -190,6 +201,8 @@ pub struct Tenure {
     until: Mutex<Option<Validity>>,
     token: u64,
     ttl: Duration,
+    /// Whether something may have been changed, by this holder or by one before it.
+    acted: AtomicBool,
 }
 
 impl Tenure {
@@ -225,7 +238,9 @@ impl<P: Ports> Guard<P> {
     /// How long a call that starts now may take; `None` when none may start any more.
     pub fn call_limit(&self) -> Option<Duration> {
         let left = self.left();
-        (left >= self.tenure.ttl / 3).then_some(left)
+        let may = left >= self.tenure.ttl / 3;
+        self.tenure.acted.fetch_or(may, Ordering::Relaxed);
+        may.then_some(left)
     }
 
     /// What is left of the lease.
@@ -246,7 +261,7 @@ pub struct Lease<P> {
 /// What is known of the holder of a lease before this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Predecessor {
-    /// There was none.
+    /// There was none, or none that has changed anything.
     Nobody,
     /// It gave the lease back: none of its calls is under way, but reads may not show them yet.
     GaveBack,
@@ -306,7 +321,8 @@ impl<P: Ports> Lease<P> {
     async fn renew(&mut self, released: bool) -> Result<(), LeaseError> {
         let clock = self.guard.ports.clock();
         let until = Validity::from_now(clock.monotonic(), clock.now(), self.guard.tenure.ttl);
-        let body = Body { beat: self.body.beat + 1, released, ..self.body.clone() };
+        let quiet = released && !self.guard.tenure.acted.load(Ordering::Relaxed);
+        let body = Body { beat: self.body.beat + 1, released, quiet, ..self.body.clone() };
         let record = encode(&body, self.record.token);
         let written = self.guard.ports.state().swap(Some(&self.record), &record).await;
         match written {

@@ -16,8 +16,8 @@ const USERS: u64 = 200;
 /// Without optimization a year takes minutes: then it is a month.
 const DAYS: u64 = if cfg!(debug_assertions) { 31 } else { 365 };
 const HOUR: Duration = Duration::from_secs(3_600);
-const AWAKE: Duration = Duration::from_secs(120);
-const NAP: Duration = Duration::from_secs(6 * 3_600 - 120);
+const AWAKE: Duration = Duration::from_secs(90);
+const NAP: Duration = Duration::from_secs(6 * 3_600 - 90);
 
 fn name(number: u64) -> String {
     format!("user-{number:03}")
@@ -71,7 +71,7 @@ fn year(seed: u64) -> Scenario {
             _ => None,
         };
         scenario.acts.push((began + Duration::from_secs(30), mishap));
-        scenario.acts.extend(returns.map(|act| (began + Duration::from_secs(75), act)));
+        scenario.acts.extend(returns.map(|act| (began + Duration::from_secs(60), act)));
     }
     scenario.faults_until = 24 * HOUR * u32::try_from(DAYS).unwrap_or(0);
     scenario
