@@ -130,7 +130,8 @@ def suffer(kind, fault, world, readers):
     proxy = world.proxy()
     proxy.watch(readers.after)
     # Removing them all is not what is tried here.
-    daemon = world.daemon(proxy, DELETIONS__MAX_COUNT=1000, **kind.settings)
+    # Nobody takes over here: a lease that a busy machine loses would only make keys be minted anew.
+    daemon = world.daemon(proxy, DELETIONS__MAX_COUNT=1000, LEASE__TTL="15s", **kind.settings)
     lives = {point: kind(world, world.name(f"user-{n:02}")) for n, point in enumerate(points(kind))}
     for chapter in lives.values():
         chapter.begin()
