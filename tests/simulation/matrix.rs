@@ -337,6 +337,8 @@ fn tell() {
     for mut scenario in stories::all().into_iter().filter(|scenario| scenario.name == wanted) {
         scenario.account.keep_text = true;
         scenario.account.faults = Faults::scripted(&script);
-        eprintln!("{}", program::run(seed, &scenario).story());
+        let report = program::run(seed, &scenario);
+        eprintln!("{}", report.story());
+        assert!(report.ok(), "this history of {wanted:?} breaks something");
     }
 }
