@@ -116,8 +116,8 @@ class Expire(Chapter):
     """From two keys to one."""
 
     # The successor is young enough that its own rotation comes long after everything is looked at.
-    settings = {"KEYS__ROTATE_AFTER": "40s", "KEYS__DELETE_AFTER": "41s", "KEYS__MIN_OVERLAP": "1s"}
-    age = 35
+    settings = {"KEYS__ROTATE_AFTER": "100s", "KEYS__DELETE_AFTER": "101s", "KEYS__MIN_OVERLAP": "1s"}
+    age = 95
     calls = ("iam:DeleteAccessKey", "ssm:PutParameter", "iam:UntagUser")
 
     def begin(self):

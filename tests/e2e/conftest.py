@@ -21,12 +21,12 @@ from streams import Streams
 #: Short lives, quick looks. Each test changes what it is about.
 SETTINGS = {
     "IUC_STREAM__POLL_INTERVAL": "100ms",
-    "IUC_STREAM__IDLE_INTERVAL": "200ms",
-    "IUC_SWEEP__SCHEDULE": "* * * * * *",
+    "IUC_STREAM__IDLE_INTERVAL": "400ms",
+    "IUC_SWEEP__SCHEDULE": "*/2 * * * * *",
     "IUC_SWEEP__FULL_EVERY": "1s",
     "IUC_ORPHANS__MIN_AGE": "1s",
     # Longer than a busy test machine stops a process for; short enough to wait for after each kill.
-    "IUC_LEASE__TTL": "4s",
+    "IUC_LEASE__TTL": "8s",
     "IUC_LOG__LEVEL": "debug",
 }
 
@@ -117,6 +117,7 @@ class World:
             daemon.kill()
         for proxy in self._proxies:
             proxy.stop()
+        self._proxies.clear()
 
 
 @pytest.fixture

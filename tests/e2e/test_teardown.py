@@ -1,17 +1,10 @@
 """Everything that a user can have at once, removed, with a kill -9 before and after each call of it."""
 
-import traceback
-from concurrent.futures import ThreadPoolExecutor
-
 from chapters import Remove
-from readers import Readers
-from test_crashes import live
+from test_crashes import kill_at_each_call
 
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----"
 PUBLIC_KEY = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQC7 nobody@nowhere"
-
-#: Lives lived at the same time; more of them make a small machine slower, not faster.
-AT_ONCE = 18
 
 
 class RemoveEverything(Remove):
@@ -69,19 +62,4 @@ class RemoveEverything(Remove):
 
 
 def test_the_complete_teardown_survives_a_kill_at_each_of_its_calls(account, worlds, figure):
-    calls = RemoveEverything.calls
-    kills = [(kth, side) for kth in range(1, len(calls) + 1) for side in ("before", "after")]
-
-    def outcome(fault, world):
-        try:
-            live(RemoveEverything(world, world.name()), readers, fault)
-        except Exception:
-            what = f"killed {fault[1]} call {fault[0]} ({calls[fault[0] - 1]})" if fault else "no fault"
-            return f"{what}, {world.prefix}:\n{traceback.format_exc(limit=-2)}"
-
-    faults = [None, *kills]
-    with Readers(account) as readers, ThreadPoolExecutor(AT_ONCE) as pool:
-        outcomes = list(pool.map(outcome, faults, [worlds() for _ in faults]))
-    figure(f"teardown of everything: {len(kills)} kills, {outcomes[1:].count(None)} survived; calls: {', '.join(calls)}")
-    failed = [text for text in outcomes if text]
-    assert not failed, f"{len(failed)} of {len(faults)}:\n" + "\n".join(failed)
+    kill_at_each_call(RemoveEverything, account, worlds, figure)

@@ -2,12 +2,17 @@
 
 import time
 
+#: How many times longer than on a quiet machine a thing may take before it counts as not happening.
+#: What has to be quick is measured by the tests that are marked `timing`, not by this.
+PATIENCE = 4
+
 
 def eventually(condition, within, what, every=0.05):
-    """Returns the first true value of `condition()`; fails when there is none within the seconds.
+    """Returns the first true value of `condition()`; fails when there is none within the seconds, taken with patience.
 
     An AssertionError inside the condition counts as "not yet", and the last one is shown.
     """
+    within *= PATIENCE
     deadline = time.monotonic() + within
     last = None
     while True:
