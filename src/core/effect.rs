@@ -1,7 +1,7 @@
 //! What a step that AWS accepted has changed: the look that follows does not need to read it back,
 //! and must not, because IAM may not show it for seconds.
 
-use super::memory::{MINT_FRESH, Memory, Mint};
+use super::memory::{MINT_FRESH, Memory, Mint, SETTLE};
 use super::observed::{Observed, Stored, User};
 use super::step::Step;
 use super::tags;
@@ -86,6 +86,16 @@ impl Observed {
             }
             Mint::Opened { sent: false, .. } | Mint::InHand(_) => {}
         }
+    }
+
+    /// Whether IAM may not know this key yet, although it exists.
+    pub fn may_be_unknown(&self, key: &AccessKeyId, memory: &Memory, now: Timestamp) -> bool {
+        let listed = self.keys.iter().find(|seen| seen.id == *key).map(|seen| seen.created);
+        let minted = match &memory.mint {
+            Mint::InHand(hand) if hand.id == *key => Some(hand.minted),
+            Mint::InHand(_) | Mint::Opened { .. } | Mint::Idle => None,
+        };
+        listed.max(minted).is_some_and(|made| now < made + SETTLE)
     }
 
     /// Nothing at all: no user, no key, no parameter.

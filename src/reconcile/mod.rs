@@ -24,6 +24,7 @@ use crate::core::observed::Observed;
 use crate::core::parameter_name::ParameterTemplate;
 use crate::core::plan::{Desired, Evidence, Next, Plan, State, View, plan};
 use crate::core::policy::Policy;
+use crate::core::step::Step;
 use crate::core::time::Timestamp;
 use crate::core::user::{UserId, UserName};
 use crate::lease::Guard;
@@ -243,6 +244,9 @@ impl<P: Ports> Reconciler<P> {
                 self.ask_to_delete(name, desired, user, *evidence, file).await
             }
             Next::Do(step) => {
+                if matches!(step, Step::Adopt { .. }) {
+                    self.acquit(name, file).await?;
+                }
                 // A granted deletion does not begin before it is on record: once the user is gone,
                 // nothing else leads to its parameter.
                 if file.memory.condemned.is_some() {
@@ -306,6 +310,25 @@ impl<P: Ports> Reconciler<P> {
                 Err(Look::Again(now + HELD_PAUSE))
             }
         }
+    }
+
+    /// Whoever took the ownership tags off a user took it out of the controller's hands, and with it a
+    /// deletion that was granted before: a user that is adopted anew has a life before it. What a
+    /// REMOVE record demands is asked for anew.
+    async fn acquit(&self, name: &UserName, file: &mut File) -> Result<(), Look> {
+        let memory = &mut file.memory;
+        if memory.revoke_before.is_none() {
+            return self.removal_settled(name, file).await;
+        }
+        if memory.condemned.take().is_some() {
+            memory.orphan = None;
+            memory.remove_parameter = false;
+            let granted = file.recorded.as_ref().and_then(|removal| removal.condemned.as_ref());
+            let now = AwsTime::of(self.ports.clock()).now;
+            self.brakes.settled(name, granted, now).await.map_err(state_failed)?;
+            self.park_removal(name, file).await?;
+        }
+        Ok(())
     }
 
     /// Stores a removal that is not finished, so that it outlives this process and a checkpoint may

@@ -362,7 +362,9 @@ impl Stage<'_> {
 
     /// Nothing is changed any more, unless a key comes of age meanwhile.
     async fn listen(&self) {
-        let due = self.account.operate(|world| invariants::comes_of_age(world, self.scenario.silence));
+        let due = self.account.operate(|world| {
+            invariants::comes_of_age(world, self.scenario.silence) || invariants::may_be_revoked(world)
+        });
         let before = self.account.operate(|world| world.changes);
         tokio::time::sleep(self.scenario.silence).await;
         let (after, left) = self.account.operate(|world| (world.changes, invariants::unsettled(world)));

@@ -7,10 +7,11 @@
 //! What an operator did by hand excuses the program until that user is as it should be again, and
 //! what just changed excuses it for [`Rules::grace`]: it decides by what it saw a moment ago.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use iam_user_controller::core::document::KeyDocument;
+use iam_user_controller::core::memory::{MINT_SLACK, MINT_WINDOW};
 use iam_user_controller::core::observed::{Leftover, Tags};
 use iam_user_controller::core::parameter_name::ParameterTemplate;
 use iam_user_controller::core::policy::{Adopt, ForeignKeys, OrphanAction, OrphanScope, Policy};
@@ -138,8 +139,10 @@ pub(crate) struct Book {
     program_acts: bool,
     /// Which replica holds the lease, and since when.
     holder: Option<(usize, u64)>,
-    /// Which users the program deleted, or tried to, and when first.
+    /// Which users the program deleted, or tried to, and when first, as long as it counts.
     deletions: VecDeque<(u64, UserId)>,
+    /// All of them.
+    begun: BTreeSet<UserId>,
     /// An operator let held deletions go on.
     pub(crate) deletions_resumed: bool,
     /// Users whose row was not there then: their deletion is licensed, and uses up no budget.
@@ -516,10 +519,10 @@ fn expired_since(world: &World, user: &SimUser, document: &KeyDocument, key: &Si
 
 /// An operator lets held deletions go on: those of users without a row, or from before its removal.
 pub(crate) fn resume_deletions(world: &mut World) {
-    let gone = |(folded, user): (&str, &SimUser)| {
+    let gone = |(_, user): (&str, &SimUser)| {
         let life = world.table.life.get(user.name.as_str());
         let told = life.and_then(|life| life.told_ms).is_some_and(|told| told >= user.created_ms);
-        (told || !world.table.contains_folded(folded)).then(|| user.id.clone())
+        (told || !world.table.contains(user.name.as_str())).then(|| user.id.clone())
     };
     let licensed = world.iam.all().filter_map(gone).collect();
     world.book.resume_deletions(licensed);
@@ -529,16 +532,15 @@ pub(crate) fn resume_deletions(world: &mut World) {
 fn brake(world: &mut World, folded: &str) {
     let now = world.now;
     let Some(id) = world.iam.live(folded).map(|user| user.id.clone()) else { return };
-    if world.book.licensed.contains(&id) {
+    // What has begun is carried through; it was counted when it began.
+    if world.book.licensed.contains(&id) || !world.book.begun.insert(id.clone()) {
         return;
     }
     let (count, percent, window) = world.rules.brake;
     // What was granted long ago may be carried out now, after a restart or two.
     let window = ms(window).saturating_sub(2 * ms(world.rules.grace));
     world.book.deletions.retain(|(at, _)| at + window > now);
-    if world.book.deletions.iter().all(|(_, known)| *known != id) {
-        world.book.deletions.push_back((now, id));
-    }
+    world.book.deletions.push_back((now, id));
     let deleted = world.book.deletions.len() as u64;
     let owned =
         world.iam.all().filter(|(_, user)| is_owned(user.tags.get(), &world.rules.policy)).count() as u64;
@@ -785,7 +787,12 @@ fn blocked(world: &World, user: &SimUser) -> bool {
     // A mint that was cut off, and a key that somebody made meanwhile: nobody can tell which is which.
     let opened = tag(user.tags.get(), MINTING).and_then(Timestamp::parse);
     let given_up = minting && opened.is_none_or(|at| world.timestamp().since(at) > MINT_IS_OVER);
-    let puzzling = given_up && user.live_keys().count() >= 2 && foreign.iter().any(|key| key.ambiguous);
+    let of_its_age = |key: &SimKey| {
+        let created = Timestamp::from_millis(key.created_ms);
+        opened.is_some_and(|at| created + MINT_SLACK + ROUNDING >= at && created <= at + MINT_WINDOW)
+    };
+    let alike = foreign.iter().any(|key| key.ambiguous || of_its_age(key));
+    let puzzling = given_up && user.live_keys().count() >= 2 && alike;
     let document = world.document_of(&user.name);
     let current = document.as_ref().and_then(KeyDocument::current_id).and_then(|id| user.live_key(id));
     let deactivated = user.meddled_ms.is_some() && current.is_some_and(|key| !*key.active.get());
@@ -817,10 +824,23 @@ fn orphans(world: &World, faults: &mut Vec<String>) {
     }
 }
 
+/// AWS tells times in whole seconds, and the program's clock differs a little from it.
+const ROUNDING: Duration = Duration::from_secs(5);
+
+/// Whether a REMOVE record that may not have been read yet is older than its user's adoption: what
+/// existed then is revoked when it is read, but nobody is owed that.
+pub(crate) fn may_be_revoked(world: &World) -> bool {
+    world.iam.all().any(|(_, user)| {
+        let life = world.table.life.get(user.name.as_str());
+        let told = life.and_then(|life| life.told_ms).is_some_and(|told| told >= user.created_ms);
+        told && is_owned(user.tags.get(), &world.rules.policy)
+    })
+}
+
 /// Whether a key is due for rotation or deletion within this time, so that there will be no silence.
 pub(crate) fn comes_of_age(world: &World, within: Duration) -> bool {
     let policy = &world.rules.policy;
-    let then = world.now + ms(within);
+    let then = world.now + ms(within + ROUNDING);
     world.iam.all().flat_map(|(_, user)| user.live_keys()).any(|key| {
         let age = then.saturating_sub(key.created_ms);
         let overlap = key.superseded_ms.map(|at| then.saturating_sub(at));
