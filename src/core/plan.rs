@@ -147,6 +147,7 @@ const RULES: &[(&str, Rule)] = &[
     // Removal goes first: a credential that is to be revoked is revoked before anything is mended.
     ("teardown", removal::teardown),
     ("remove", removal::remove),
+    ("settle_ownership", removal::settle_ownership),
     ("gone", removal::gone),
     ("delete_parameter", removal::delete_parameter),
     ("absent", removal::absent),

@@ -363,7 +363,9 @@ impl Stage<'_> {
     /// Nothing is changed any more, unless a key comes of age meanwhile.
     async fn listen(&self) {
         let due = self.account.operate(|world| {
-            invariants::comes_of_age(world, self.scenario.silence) || invariants::may_be_revoked(world)
+            invariants::comes_of_age(world, self.scenario.silence)
+                || invariants::may_be_revoked(world)
+                || invariants::meddled_within(world, self.scenario.silence)
         });
         let before = self.account.operate(|world| world.changes);
         tokio::time::sleep(self.scenario.silence).await;

@@ -139,10 +139,12 @@ pub(crate) struct Book {
     program_acts: bool,
     /// Which replica holds the lease, and since when.
     holder: Option<(usize, u64)>,
-    /// Which users the program deleted, or tried to, and when first, as long as it counts.
-    deletions: VecDeque<(u64, UserId)>,
-    /// All of them.
+    /// Which users the program deleted, or tried to.
     begun: BTreeSet<UserId>,
+    /// Their names.
+    deleted: BTreeSet<String>,
+    /// When it began with those that still count.
+    deletions: VecDeque<u64>,
     /// An operator let held deletions go on.
     pub(crate) deletions_resumed: bool,
     /// Users whose row was not there then: their deletion is licensed, and uses up no budget.
@@ -274,7 +276,7 @@ fn removal_evidence(world: &World, folded: &str, user: &SimUser) -> Result<(), S
     // that the stream and IAM tell; who has a row gets the benefit of the doubt.
     let told = removed.is_some_and(|at| at >= user.created_ms);
     let perhaps = removed.is_some_and(|at| at / 1_000 >= user.created_ms / 1_000);
-    if user.doomed || told || (perhaps && !world.table.contains_folded(folded)) {
+    if user.doomed_ms.is_some() || told || (perhaps && !world.table.contains_folded(folded)) {
         return Ok(());
     }
     if row_stands(world, user) {
@@ -367,14 +369,16 @@ pub(crate) fn before(world: &mut World, folded: &str, change: &Change<'_>) {
     for (number, what) in broken {
         violation(world, number, what);
     }
-    if matches!(change, Change::DeleteUser) {
-        brake(world, folded);
-    }
     if change.destroys() {
         let doomed = world.iam.live(folded).is_some_and(|user| removal_evidence(world, folded, user).is_ok());
+        let now = world.now;
         if let Some(user) = world.iam.live_mut(folded) {
-            user.doomed = doomed;
+            user.doomed_ms = doomed.then(|| user.doomed_ms.unwrap_or(now));
         }
+    }
+    if matches!(change, Change::DeleteUser) {
+        world.book.deleted.insert(folded.to_owned());
+        brake(world, folded);
     }
 }
 
@@ -474,7 +478,7 @@ fn key_loss(world: &World, folded: &str, user: &SimUser, id: &AccessKeyId, broke
         return;
     }
     if key.maker == Maker::Operator && !key.claimed && key.published_ms.is_none() {
-        if policy.foreign == ForeignKeys::Report && !key.ambiguous {
+        if policy.foreign == ForeignKeys::Report && !key.ambiguous && !of_the_mint(user, key) {
             broken.push((2, format!("{id} of {folded} is taken away, and somebody else made it")));
         }
         return;
@@ -531,16 +535,17 @@ pub(crate) fn resume_deletions(world: &mut World) {
 /// The deletion brake.
 fn brake(world: &mut World, folded: &str) {
     let now = world.now;
-    let Some(id) = world.iam.live(folded).map(|user| user.id.clone()) else { return };
-    // What has begun is carried through; it was counted when it began.
+    let Some(user) = world.iam.live(folded) else { return };
+    let (id, began) = (user.id.clone(), user.doomed_ms.unwrap_or(now));
+    // What was granted is carried through; it counts from when that began.
     if world.book.licensed.contains(&id) || !world.book.begun.insert(id.clone()) {
         return;
     }
     let (count, percent, window) = world.rules.brake;
     // What was granted long ago may be carried out now, after a restart or two.
     let window = ms(window).saturating_sub(2 * ms(world.rules.grace));
-    world.book.deletions.retain(|(at, _)| at + window > now);
-    world.book.deletions.push_back((now, id));
+    world.book.deletions.push_back(began);
+    world.book.deletions.retain(|at| at + window > now);
     let deleted = world.book.deletions.len() as u64;
     let owned =
         world.iam.all().filter(|(_, user)| is_owned(user.tags.get(), &world.rules.policy)).count() as u64;
@@ -787,11 +792,7 @@ fn blocked(world: &World, user: &SimUser) -> bool {
     // A mint that was cut off, and a key that somebody made meanwhile: nobody can tell which is which.
     let opened = tag(user.tags.get(), MINTING).and_then(Timestamp::parse);
     let given_up = minting && opened.is_none_or(|at| world.timestamp().since(at) > MINT_IS_OVER);
-    let of_its_age = |key: &SimKey| {
-        let created = Timestamp::from_millis(key.created_ms);
-        opened.is_some_and(|at| created + MINT_SLACK + ROUNDING >= at && created <= at + MINT_WINDOW)
-    };
-    let alike = foreign.iter().any(|key| key.ambiguous || of_its_age(key));
+    let alike = foreign.iter().any(|key| key.ambiguous || of_the_mint(user, key));
     let puzzling = given_up && user.live_keys().count() >= 2 && alike;
     let document = world.document_of(&user.name);
     let current = document.as_ref().and_then(KeyDocument::current_id).and_then(|id| user.live_key(id));
@@ -801,6 +802,14 @@ fn blocked(world: &World, user: &SimUser) -> bool {
         .is_some_and(|key| world.now.saturating_sub(key.created_ms) >= ms(world.rules.policy.rotate_after));
     let in_the_way = reported && due && user.live_keys().count() >= 2 && !foreign.is_empty();
     deactivated || puzzling || in_the_way || (crowded && (reported || foreign.is_empty()))
+}
+
+/// Whether a key is of the age that a key of the open mint would have: clocks differ a little, and IAM
+/// tells whole seconds.
+fn of_the_mint(user: &SimUser, key: &SimKey) -> bool {
+    let opened = tag(user.tags.get(), MINTING).and_then(Timestamp::parse);
+    let created = Timestamp::from_millis(key.created_ms);
+    opened.is_some_and(|at| created + MINT_SLACK + ROUNDING >= at && created <= at + MINT_WINDOW)
 }
 
 /// Users and parameters that should be gone.
@@ -815,7 +824,14 @@ fn orphans(world: &World, faults: &mut Vec<String>) {
         }
     }
     for (name, owner) in &world.ssm.owners {
-        let abandoned = world.ssm.parameters.get(name).is_some_and(|parameter| parameter.secure)
+        // Nobody lists parameters: a record leads to it, or the deletion of its user.
+        let told =
+            world.table.life.iter().any(|(name, life)| {
+                name.eq_ignore_ascii_case(owner) && life.recorded && life.owed_ms.is_some()
+            });
+        let deleted = world.book.deleted.contains(owner);
+        let abandoned = (told || deleted)
+            && world.ssm.parameters.get(name).is_some_and(|parameter| parameter.secure)
             && world.iam.live(owner).is_none()
             && !world.table.contains_folded(owner);
         if abandoned {
@@ -835,6 +851,12 @@ pub(crate) fn may_be_revoked(world: &World) -> bool {
         let told = life.and_then(|life| life.told_ms).is_some_and(|told| told >= user.created_ms);
         told && is_owned(user.tags.get(), &world.rules.policy)
     })
+}
+
+/// Whether somebody changed a user by hand so lately that no sweep may have seen it yet: of one that
+/// waits for a person in other respects, tags are mended then.
+pub(crate) fn meddled_within(world: &World, time: Duration) -> bool {
+    world.iam.all().any(|(_, user)| user.meddled_ms.is_some_and(|at| at + ms(time) > world.now))
 }
 
 /// Whether a key is due for rotation or deletion within this time, so that there will be no silence.

@@ -131,8 +131,9 @@ pub(in super::super) fn tags(facts: &Facts<'_>) -> Option<(Next, String)> {
     }
     wanted.retain(|key, value| tags::value(&user.tags, key) != Some(value));
     // Whatever a late read says of it: the call that tags a key closes its mint. A mint that follows
-    // would open it anew; but one that waits until the key before it expires may wait for days.
-    let no_place = facts.superseded.len() + usize::from(facts.current.is_some()) >= 2;
+    // would open it anew; but one that waits for a place may wait for days, and what somebody else has
+    // made must not look like its key.
+    let no_place = facts.keys_in_use() >= 2;
     if (facts.need().is_none() || no_place) && !(wanted.is_empty() && tags::says_not_minting(&user.tags)) {
         wanted.insert(tags::MINTING.to_owned(), tags::NOT_MINTING.to_owned());
     }

@@ -7,11 +7,12 @@ use super::super::plan::{Desired, Evidence, Next, State};
 use super::super::policy::OrphanScope;
 use super::super::step::Step;
 
-/// Carries a granted deletion through, whatever the row does meanwhile. Keys are deactivated first,
-/// so that access ends with the first calls.
+/// Carries a granted deletion through, once it has begun, whatever the row does meanwhile. Keys are
+/// deactivated first, so that access ends with the first calls.
 pub(in super::super) fn teardown(facts: &Facts<'_>) -> Option<(Next, String)> {
     let user = facts.user().filter(|_| !facts.is_own_principal())?;
-    if facts.view.memory.condemned.as_ref() != Some(&user.id) || !may_be_deleted(facts) {
+    let condemned = facts.view.memory.condemned.as_ref() == Some(&user.id);
+    if !condemned || !may_be_deleted(facts) || is_spared(facts) {
         return None;
     }
     if !facts.view.clock_trusted {
@@ -23,10 +24,27 @@ pub(in super::super) fn teardown(facts: &Facts<'_>) -> Option<(Next, String)> {
     Some((next_of_teardown(facts, user), "its deletion was granted".to_owned()))
 }
 
+/// A late read may show a user as it was before it was adopted. What has to be removed is not
+/// forgotten on its word.
+pub(in super::super) fn settle_ownership(facts: &Facts<'_>) -> Option<(Next, String)> {
+    let user = facts.user().filter(|_| !may_be_deleted(facts))?;
+    let memory = facts.view.memory;
+    let removing = memory.condemned.as_ref() == Some(&user.id) || memory.revoke_before.is_some();
+    let until = facts.unsettled().filter(|_| removing)?;
+    Some((Next::WaitUntil(until, State::Deleting), "its tags may not be visible yet".to_owned()))
+}
+
 /// Whoever takes the ownership tags off a user takes it out of the controller's hands; except where
 /// every user without a row is an orphan.
 fn may_be_deleted(facts: &Facts<'_>) -> bool {
     facts.owned().is_some() || facts.view.policy.orphan_scope == OrphanScope::Account
+}
+
+/// An orphan whose row is back while its published key still works has lost nothing yet. Further on,
+/// only a new user is one whose keys nobody else has deactivated.
+fn is_spared(facts: &Facts<'_>) -> bool {
+    let untold = facts.view.memory.revoke_before.is_none();
+    *facts.view.desired == Desired::Present && untold && facts.current.is_some_and(|current| current.active)
 }
 
 fn next_of_teardown(facts: &Facts<'_>, user: &User) -> Next {

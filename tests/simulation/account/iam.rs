@@ -72,7 +72,7 @@ pub(crate) struct SimUser {
     /// From now on `current` must be a working key (invariant 1).
     pub(crate) armed: bool,
     /// Its removal has begun, with evidence: a row that comes back now is too late for this life.
-    pub(crate) doomed: bool,
+    pub(crate) doomed_ms: Option<u64>,
     /// Mints already spent: values of the `minting` tag under which CreateAccessKey was sent.
     pub(crate) minted_under: Vec<String>,
 }
@@ -241,7 +241,7 @@ impl World {
             keys: Vec::new(),
             meddled_ms: None,
             armed: false,
-            doomed: false,
+            doomed_ms: None,
             minted_under: Vec::new(),
         });
         id

@@ -42,14 +42,9 @@ impl World {
             let recorded = self.record_change(name, ChangeKind::Removed);
             let now = self.now;
             // Whoever is not owned then is not the program's to revoke.
-            let folded = name.to_ascii_lowercase();
-            let live = self.iam.live(&folded);
+            let live = self.iam.live(&name.to_ascii_lowercase());
             let owned = live.is_none_or(|user| is_owned(user.tags.get(), &self.rules.policy));
-            let untold = live.is_none() && !recorded;
             self.table.remove(name, now, recorded, owned);
-            if untold {
-                self.forget_parameter(&folded);
-            }
         }
     }
 
@@ -68,11 +63,6 @@ impl World {
             let parameter = self.rules.template.name_for(&name).as_str().to_owned();
             self.ssm.owners.insert(parameter, name.folded().as_str().to_owned());
         }
-    }
-
-    /// Nobody lists parameters: without a user, a row or a record, nothing leads to this one any more.
-    fn forget_parameter(&mut self, folded: &str) {
-        self.ssm.owners.retain(|_, owner| owner != folded);
     }
 
     /// The name of the parameter in which a user's keys are, or would be.
@@ -100,7 +90,8 @@ impl World {
     /// Deletes a user with all that it has, by hand.
     pub(crate) fn delete_user_by_hand(&mut self, folded: &str) {
         self.end_user(folded);
-        self.forget_parameter(folded);
+        // Nobody lists parameters: without a user or a row, nothing leads to this one any more.
+        self.ssm.owners.retain(|_, owner| owner != folded);
     }
 
     /// Adds a key by hand, where there is room for one.
