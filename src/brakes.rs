@@ -22,6 +22,8 @@ pub struct Brakes<P> {
     brake: Mutex<Brake>,
     owned_users: SyncMutex<Option<u32>>,
     announced: SyncMutex<Vec<UserName>>,
+    /// ARN and id of the first table that was seen.
+    first_table: SyncMutex<Option<(String, String)>>,
 }
 
 impl<P: Ports> Brakes<P> {
@@ -37,6 +39,7 @@ impl<P: Ports> Brakes<P> {
             brake: Mutex::new(brake),
             owned_users: SyncMutex::new(None),
             announced: SyncMutex::default(),
+            first_table: SyncMutex::default(),
         }
     }
 
@@ -117,7 +120,18 @@ impl<P: Ports> Brakes<P> {
     /// # Errors
     /// Those of the state table.
     pub async fn table_seen(&self, arn: &str, id: &str, now: Timestamp) -> Result<(), StateError> {
-        self.change(now, |brake| brake.table_seen(arn, id, now)).await
+        let first = {
+            let mut first = self.first_table.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert_with(|| (arn.to_owned(), id.to_owned())).clone()
+        };
+        self.change(now, |brake| {
+            // What could not be stored was seen all the same.
+            if !brake.knows_table() {
+                brake.table_seen(&first.0, &first.1, now);
+            }
+            brake.table_seen(arn, id, now);
+        })
+        .await
     }
 
     /// Whether the deletion of this user is wanted and not granted.

@@ -284,6 +284,11 @@ impl Brake {
         }
     }
 
+    /// Whether a table is remembered that another one would differ from.
+    pub fn knows_table(&self) -> bool {
+        self.table.is_some()
+    }
+
     /// A sweep has read the whole table and the whole account: so many rows, owned users, and users
     /// that are orphans.
     pub fn sweep_saw(&mut self, rows: usize, owned: usize, orphans: usize, now: Timestamp) {

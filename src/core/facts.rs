@@ -144,6 +144,9 @@ impl<'a> Facts<'a> {
         match self.view.memory.mint {
             Mint::Opened { at, sent: true } => Some(at),
             Mint::Idle => self.opened,
+            // The tag is not of this mint: a user that was not visible, when it was to be created, was
+            // here already.
+            Mint::Opened { at, sent: false } if self.opened != Some(at) => self.opened,
             Mint::Opened { sent: false, .. } | Mint::InHand(_) => None,
         }
     }

@@ -141,12 +141,14 @@ pub(crate) struct Book {
     holder: Option<(usize, u64)>,
     /// Which users the program deleted, or tried to.
     begun: BTreeSet<UserId>,
-    /// Their names.
+    /// Their parameters.
     deleted: BTreeSet<String>,
     /// When it began with those that still count.
     deletions: VecDeque<u64>,
     /// An operator let held deletions go on.
     pub(crate) deletions_resumed: bool,
+    /// When that was last.
+    resumed_ms: u64,
     /// Users whose row was not there then: their deletion is licensed, and uses up no budget.
     licensed: Vec<UserId>,
 }
@@ -182,8 +184,8 @@ impl Book {
     }
 
     /// An operator says that held deletions, which are of these users at most, may go on.
-    pub(crate) fn resume_deletions(&mut self, licensed: Vec<UserId>) {
-        self.deletions_resumed = true;
+    pub(crate) fn resume_deletions(&mut self, licensed: Vec<UserId>, now: u64) {
+        (self.deletions_resumed, self.resumed_ms) = (true, now);
         self.licensed.extend(licensed);
     }
 }
@@ -377,7 +379,10 @@ pub(crate) fn before(world: &mut World, folded: &str, change: &Change<'_>) {
         }
     }
     if matches!(change, Change::DeleteUser) {
-        world.book.deleted.insert(folded.to_owned());
+        if let Some(user) = world.iam.live(folded) {
+            let parameter = world.parameter_of(&user.name);
+            world.book.deleted.insert(parameter);
+        }
         brake(world, folded);
     }
 }
@@ -529,13 +534,22 @@ pub(crate) fn resume_deletions(world: &mut World) {
         (told || !world.table.contains(user.name.as_str())).then(|| user.id.clone())
     };
     let licensed = world.iam.all().filter_map(gone).collect();
-    world.book.resume_deletions(licensed);
+    world.book.resume_deletions(licensed, world.now);
 }
+
+/// The leader has read an operator's command within this.
+const WORD_ARRIVES: Duration = Duration::from_secs(10);
 
 /// The deletion brake.
 fn brake(world: &mut World, folded: &str) {
     let now = world.now;
     let Some(user) = world.iam.live(folded) else { return };
+    // What is held when the operator's word arrives is let go, too.
+    let removed = world.table.life.get(user.name.as_str()).and_then(|life| life.removed_ms);
+    let word = world.book.resumed_ms..world.book.resumed_ms.saturating_add(ms(WORD_ARRIVES));
+    if world.book.deletions_resumed && removed.is_some_and(|at| word.contains(&at)) {
+        return;
+    }
     let (id, began) = (user.id.clone(), user.doomed_ms.unwrap_or(now));
     // What was granted is carried through; it counts from when that began.
     if world.book.licensed.contains(&id) || !world.book.begun.insert(id.clone()) {
@@ -825,11 +839,11 @@ fn orphans(world: &World, faults: &mut Vec<String>) {
     }
     for (name, owner) in &world.ssm.owners {
         // Nobody lists parameters: a record leads to it, or the deletion of its user.
-        let told =
-            world.table.life.iter().any(|(name, life)| {
-                name.eq_ignore_ascii_case(owner) && life.recorded && life.owed_ms.is_some()
-            });
-        let deleted = world.book.deleted.contains(owner);
+        let told = world.table.life.iter().any(|(row, life)| {
+            let parameter = UserName::parse(row).ok().map(|row| world.parameter_of(&row));
+            parameter.as_ref() == Some(name) && life.recorded && life.owed_ms.is_some()
+        });
+        let deleted = world.book.deleted.contains(name);
         let abandoned = (told || deleted)
             && world.ssm.parameters.get(name).is_some_and(|parameter| parameter.secure)
             && world.iam.live(owner).is_none()

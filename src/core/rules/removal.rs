@@ -40,11 +40,11 @@ fn may_be_deleted(facts: &Facts<'_>) -> bool {
     facts.owned().is_some() || facts.view.policy.orphan_scope == OrphanScope::Account
 }
 
-/// An orphan whose row is back while its published key still works has lost nothing yet. Further on,
-/// only a new user is one whose keys nobody else has deactivated.
+/// An orphan whose row is back lives on, unless its published key was deactivated: nobody could tell
+/// any more by whom, and a new user is one whose keys nobody else has deactivated.
 fn is_spared(facts: &Facts<'_>) -> bool {
-    let untold = facts.view.memory.revoke_before.is_none();
-    *facts.view.desired == Desired::Present && untold && facts.current.is_some_and(|current| current.active)
+    let untold = facts.view.memory.revoke_before.is_none() && facts.unsettled().is_none();
+    *facts.view.desired == Desired::Present && untold && facts.current.is_none_or(|current| current.active)
 }
 
 fn next_of_teardown(facts: &Facts<'_>, user: &User) -> Next {

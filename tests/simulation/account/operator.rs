@@ -14,6 +14,9 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// What the brake's record has in it once it remembers a table.
+const TABLE_KNOWN: &str = r#""table":{"#;
+
 /// The tag that the function, and the controller after it, put on a key.
 const CURRENT: &str = "current";
 const PENDING: &str = "pending_deletion";
@@ -53,7 +56,8 @@ impl World {
         let now = self.now;
         self.disable_stream();
         // A controller that never saw the table before cannot know that this is another one.
-        let known = self.state.records.contains_key("deletions");
+        let known =
+            self.state.records.get("deletions").is_some_and(|record| record.body.contains(TABLE_KNOWN));
         self.table.recreate(now, keep_rows, known);
         self.enable_stream();
     }
