@@ -277,8 +277,9 @@ fn a_scripted_fault_fires_at_its_call() {
         let mut scenario = two_rows(Flaw::None);
         scenario.account.keep_text = true;
         let clean = toy_history(3, &scenario, Flaw::None);
-        let at =
-            clean.call_log.iter().position(|call| *call == Call::CreateUser).expect("it creates") as u64 + 1;
+        let at = clean.call_log.iter().position(|made| made.call == Call::CreateUser).expect("it creates")
+            as u64
+            + 1;
         scenario.account.faults = Faults::scripted(&[(at, *kind)]);
         let report = toy_history(3, &scenario, Flaw::None);
         assert_eq!(report.fired.count(Call::CreateUser, *kind), 1, "{kind:?}");
