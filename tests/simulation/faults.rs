@@ -131,6 +131,9 @@ pub(crate) enum Kind {
     FreezeBefore,
     /// The process stands still right after the call was sent, and finds its answer when it goes on.
     FreezeAfter,
+    /// It stands still in the middle of handing the call to the network, which then goes out when it
+    /// goes on, whatever its clocks say.
+    FreezeSending,
 }
 
 impl Kind {
@@ -152,7 +155,7 @@ impl Kind {
     ];
     /// Those that concern other replicas, and happen by script only.
     pub(crate) const FREEZES: [Kind; 2] = [Kind::FreezeBefore, Kind::FreezeAfter];
-    pub(crate) const COUNT: usize = Self::ALL.len() + Self::FREEZES.len();
+    pub(crate) const COUNT: usize = Self::ALL.len() + Self::FREEZES.len() + 1;
 
     /// Whether it can happen to this call.
     pub(crate) fn applies_to(self, call: Call) -> bool {
@@ -167,6 +170,7 @@ impl Kind {
             | Self::FreezeBefore
             | Self::FreezeAfter => true,
             Self::CrashLate | Self::Lost | Self::Late => call.mutates(),
+            Self::FreezeSending => call.mutates_users(),
             Self::Stale => call.iam(),
             Self::Duplicate | Self::EmptyPage | Self::Expired => call == Call::GetRecords,
         }

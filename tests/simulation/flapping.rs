@@ -91,16 +91,18 @@ fn mishaps(scenario: &mut Scenario, prng: &mut Prng, end: Duration) {
     }
 }
 
-/// `FLAPS=n` runs n of them, `SEED=n` tells one.
+/// `FLAPS=n` runs n of them, `HOURS=n` makes them that long, `SEED=n` tells one.
 #[test]
 fn a_day_with_a_flapping_state_table() {
     let told = matrix::number("SEED");
     let (from, count) = (told.unwrap_or(1), matrix::number("FLAPS").unwrap_or(1));
+    let hours = matrix::number("HOURS").unwrap_or(HOURS);
     for seed in from..from + count {
-        let mut scenario = flapping(seed, matrix::number("HOURS").unwrap_or(HOURS));
+        let mut scenario = flapping(seed, hours);
         scenario.account.keep_text = told.is_some();
         let report = program::run(seed, &scenario);
-        let mut steps: Vec<String> = report.steps.iter().map(|(step, n)| format!("{n} {step}")).collect();
+        let done = report.steps.iter().filter(|(_, n)| **n > 0);
+        let mut steps: Vec<String> = done.map(|(step, n)| format!("{n} {step}")).collect();
         steps.sort();
         eprintln!(
             "a flapping state table, seed {seed}: {} hours, {} replicas, {} calls, {} of them changes, the lease \
@@ -116,6 +118,6 @@ fn a_day_with_a_flapping_state_table() {
         );
         assert!(report.ok(), "{}", report.story());
         assert!(report.simulated >= scenario.faults_until);
-        assert!(report.leases > 5 * HOURS, "the lease hardly changed hands");
+        assert!(report.leases > 5 * hours, "the lease hardly changed hands");
     }
 }

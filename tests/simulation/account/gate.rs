@@ -124,6 +124,10 @@ impl ReplicaPorts {
                 flight.defer();
                 Err(plan.error(call).into())
             }
+            Some(Kind::FreezeSending) => {
+                flight.defer_until_awake();
+                Err(plan.error(call).into())
+            }
             Some(Kind::Lost) => {
                 flight.land(false);
                 Err(plan.error(call).into())
@@ -191,7 +195,7 @@ impl ReplicaPorts {
                 back = world.conduct.call_timeout_ms - there;
             }
             Some(Kind::Throttled) => draw = world.prng.next(),
-            Some(Kind::FreezeBefore | Kind::FreezeAfter) => {
+            Some(Kind::FreezeBefore | Kind::FreezeAfter | Kind::FreezeSending) => {
                 world.replicas[*replica].frozen_until_ms = world.now + world.conduct.freeze_ms;
             }
             _ => {}
@@ -354,10 +358,24 @@ where
     }
 
     fn defer(&mut self) {
-        let Some(effect) = self.effect.take() else { return };
+        if self.effect.is_none() {
+            return;
+        }
         let mut world = self.ports.account().lock();
         let due_ms = world.now + 1 + world.prng.clone().below(world.conduct.late_ms);
         world.prng.next();
+        drop(world);
+        self.defer_until(due_ms);
+    }
+
+    fn defer_until_awake(&mut self) {
+        let due_ms = self.ports.account().lock().replicas[self.ports.replica()].frozen_until_ms;
+        self.defer_until(due_ms);
+    }
+
+    fn defer_until(&mut self, due_ms: u64) {
+        let Some(effect) = self.effect.take() else { return };
+        let mut world = self.ports.account().lock();
         let effect = Box::new(move |world: &mut World| drop(effect(world)));
         let sent = std::mem::take(&mut self.sent);
         world.deferred.push(Deferred { due_ms, replica: self.ports.replica(), sent, effect });
