@@ -67,8 +67,8 @@ simulate: ## Random histories of the program on a simulated account. SEEDS=10000
 	SEEDS=$(SEEDS) FROM=$(FROM) SEED=$(SEED) cargo test --release --locked --test simulation -- --exact --nocapture swarm::random_histories
 
 .PHONY: simulate-faults
-simulate-faults: ## Every fault and every pair of faults at every call, a year of 200 users, wrong programs. Takes long
-	STRIDE=1 PAIR_STRIDE=1 cargo test --release --locked --test simulation -- --nocapture --test-threads=1 matrix:: year:: wrong::
+simulate-faults: ## Every fault and pair of faults at every call, leaders that freeze, a year, wrong programs. Takes long
+	STRIDE=1 PAIR_STRIDE=1 FREEZE_STRIDE=1 cargo test --release --locked --test simulation -- --nocapture --test-threads=1 matrix:: replicas:: flapping:: year:: wrong::
 
 .PHONY: e2e
 e2e: build ## End-to-end tests: the release binary against emulators. E2E='-k brake' picks some

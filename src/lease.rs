@@ -5,26 +5,50 @@
 //! watcher's own monotonic clock*: the clocks of two machines are never compared. Every taking-over
 //! raises the fencing token, which conditions every write to the state table.
 //!
-//! IAM and SSM know no tokens. What the lease guarantees for them: a holder starts no call unless a
-//! third of the lease is left, and gives up waiting for its answer when the lease ends. So at most
-//! the calls that were under way at that moment, one a user, can still take effect under a new
-//! leader; each [`Step`](crate::core::step::Step) says why that is harmless.
+//! IAM and SSM know no tokens. What the lease guarantees for them: a holder begins a call only within
+//! a fifth of the time to live after it began its last renewal, by both of its clocks, and renews
+//! first when that is over; and it takes no further step of a call that lasts too long, or whose lease
+//! has ended. A watcher waits for the whole time to live. So also where the watcher's clock runs five
+//! times as fast as the holder's, only what was under way at the taking-over, one call a user, can take
+//! effect under the new leader; each [`Step`](crate::core::step::Step) says why that is harmless.
 
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 use tokio::time;
 
 use crate::core::time::Timestamp;
-use crate::ports::{CallError, Clock, Ports, Record, StateError, StateStore};
+use crate::ports::{CallError, Clock, LONGEST_CHANGE, Ports, Record, StateError, StateStore};
 
 /// The lease's record in the state table.
 pub const RECORD: &str = "lease";
 
 /// How often a standby looks, so that it takes over within a second of a clean stop.
 const WATCH: Duration = Duration::from_millis(500);
+
+/// The part of the time to live, after the beginning of a renewal, in which a call may begin. A
+/// watcher whose clock runs this many times as fast as the holder's still waits for longer.
+const FRESH: u32 = 5;
+
+/// What a call may take longer than its own limit, so that it is told as what it was.
+const OVERTIME: Duration = Duration::from_millis(500);
+
+/// The part of the time to live after which a lease is renewed that nobody asks for.
+const RENEW: u32 = 3;
+
+/// The part of the time to live after which a renewal that failed is tried again.
+const RENEW_AGAIN: u32 = 20;
 
 /// How often giving the lease back is tried again. When it fails, the lease runs out by itself.
 const RELEASE_AGAIN: u32 = 2;
@@ -100,12 +124,12 @@ impl<P: Ports> Watcher<P> {
         let found = self.ports.state().get(RECORD).await?;
         let now = self.ports.clock().monotonic();
         let body = found.as_ref().and_then(|record| serde_json::from_str::<Body>(&record.body).ok());
-        // The answer was lost, not the write. Whether the holder before has given the lease back is
-        // not known any more, so it has not.
+        // The answer was lost, not the write. Whether the holder before has changed anything is not
+        // known any more, so it has.
         if let Some((record, body, until)) = self.tried.take()
             && found.as_ref() == Some(&record)
         {
-            return Ok(self.taken(record, body, until, Predecessor::Gone));
+            return Ok(self.taken(record, body, until, Predecessor::Somebody));
         }
         if let (Some(record), Some(body)) = (&found, &body) {
             let unchanged_since = match &self.seen {
@@ -123,8 +147,7 @@ impl<P: Ports> Watcher<P> {
         let predecessor = match (&found, &body) {
             (None, _) => Predecessor::Nobody,
             (Some(_), Some(body)) if body.released && body.quiet => Predecessor::Nobody,
-            (Some(_), Some(body)) if body.released => Predecessor::GaveBack,
-            (Some(_), _) => Predecessor::Gone,
+            (Some(_), _) => Predecessor::Somebody,
         };
         self.take(found.as_ref(), predecessor).await
     }
@@ -136,6 +159,8 @@ impl<P: Ports> Watcher<P> {
             token: record.token,
             ttl: self.ttl,
             acted: AtomicBool::new(predecessor != Predecessor::Nobody),
+            wanted: Notify::new(),
+            changed: Notify::new(),
         };
         let guard = Guard { ports: self.ports.clone(), tenure: Arc::new(tenure) };
         Watch::Taken(Lease { guard, record, body, predecessor })
@@ -203,6 +228,10 @@ pub struct Tenure {
     ttl: Duration,
     /// Whether something may have been changed, by this holder or by one before it.
     acted: AtomicBool,
+    /// Somebody wants to begin a call, and the last renewal is too long ago.
+    wanted: Notify,
+    /// The lease was renewed, or has ended.
+    changed: Notify,
 }
 
 impl Tenure {
@@ -214,7 +243,22 @@ impl Tenure {
 
     fn set(&self, until: Option<Validity>) {
         *self.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        self.changed.notify_waiters();
     }
+
+    /// Whether the last renewal began so lately that a call may begin.
+    fn fresh(&self, left: Duration) -> bool {
+        left > self.ttl.saturating_sub(self.ttl / FRESH)
+    }
+}
+
+/// Why there is no answer to a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Too little is left of the lease: it was not begun.
+    NotBegun,
+    /// It lasted too long, or for longer than the lease: it may have happened.
+    NotWaitedFor,
 }
 
 /// The right to change things, as long as the lease lasts. Clones share it.
@@ -235,12 +279,62 @@ impl<P: Ports> Guard<P> {
         self.tenure.clone()
     }
 
-    /// How long a call that starts now may take; `None` when none may start any more.
-    pub fn call_limit(&self) -> Option<Duration> {
-        let left = self.left();
-        let may = left >= self.tenure.ttl / 3;
-        self.tenure.acted.fetch_or(may, Ordering::Relaxed);
-        may.then_some(left)
+    /// Makes a change, if the lease lasts for it; has the lease renewed first when its last renewal is
+    /// too long ago.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn make<T>(&self, change: impl Future<Output = T>) -> Result<T, Refused> {
+        let limit = self.begin().await.ok_or(Refused::NotBegun)?;
+        self.steps(limit, change).await.ok_or(Refused::NotWaitedFor)
+    }
+
+    /// When a change that begins now has to end; `None` when none may begin.
+    async fn begin(&self) -> Option<Validity> {
+        loop {
+            let mut changed = pin!(self.tenure.changed.notified());
+            changed.as_mut().enable();
+            let (left, clock) = (self.left(), self.ports.clock());
+            if self.tenure.fresh(left) {
+                self.tenure.acted.store(true, Ordering::Relaxed);
+                let limit = left.min(LONGEST_CHANGE + OVERTIME);
+                return Some(Validity::from_now(clock.monotonic(), clock.now(), limit));
+            }
+            if left.is_zero() {
+                return None;
+            }
+            self.tenure.wanted.notify_one();
+            // A renewal that takes longer leaves no time to begin anything.
+            time::timeout(self.tenure.ttl / FRESH, changed).await.ok()?;
+        }
+    }
+
+    /// Carries a change on until `end`. A machine that stood still may wake in the middle of one that is
+    /// not sent yet, so the clocks are read before each step of it, not only when a timer says so.
+    async fn steps<T>(&self, end: Validity, change: impl Future<Output = T>) -> Option<T> {
+        let left = || {
+            let clock = self.ports.clock();
+            self.left().min(end.left(clock.monotonic(), clock.now()))
+        };
+        let (mut change, mut timer) = (pin!(change), pin!(time::sleep(left())));
+        poll_fn(|context| {
+            if left().is_zero() {
+                return Poll::Ready(None);
+            }
+            if let Poll::Ready(answer) = change.as_mut().poll(context) {
+                return Poll::Ready(Some(answer));
+            }
+            // The clocks decide; a timer may run faster than they do.
+            while timer.as_mut().poll(context).is_ready() {
+                let left = left();
+                if left.is_zero() {
+                    return Poll::Ready(None);
+                }
+                timer.set(time::sleep(left));
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// What is left of the lease.
@@ -263,10 +357,9 @@ pub struct Lease<P> {
 pub enum Predecessor {
     /// There was none, or none that has changed anything.
     Nobody,
-    /// It gave the lease back: none of its calls is under way, but reads may not show them yet.
-    GaveBack,
-    /// It may have been changing something until its lease ran out.
-    Gone,
+    /// There was one. What it changed last may not be seen by reads yet, or is still under way: where it
+    /// did not give the lease back, or its clock is slow.
+    Somebody,
 }
 
 impl<P: Ports> Lease<P> {
@@ -281,7 +374,7 @@ impl<P: Ports> Lease<P> {
     pub async fn keep(&mut self, beat: impl Fn()) -> LeaseError {
         let ttl = self.guard.tenure.ttl;
         loop {
-            time::sleep(ttl / 3).await;
+            self.renewal_due().await;
             loop {
                 match self.renew(false).await {
                     Ok(()) => break,
@@ -295,11 +388,29 @@ impl<P: Ports> Lease<P> {
                     }
                     Err(LeaseError::Call(error)) => {
                         tracing::warn!(%error, "the lease could not be renewed; trying again");
-                        time::sleep(ttl / 20).await;
+                        time::sleep(ttl / RENEW_AGAIN).await;
                     }
                 }
             }
             beat();
+        }
+    }
+
+    /// Returns a third of the time to live after the last renewal, or when somebody wants one.
+    async fn renewal_due(&self) {
+        let Guard { ports, tenure } = &self.guard;
+        loop {
+            let left = self.guard.left();
+            let idle = left.saturating_sub(tenure.ttl - tenure.ttl / RENEW);
+            if idle.is_zero() {
+                return;
+            }
+            tokio::select! {
+                biased;
+                // Those who asked during the last renewal have it already.
+                () = tenure.wanted.notified() => if !tenure.fresh(tenure.left(ports.clock())) { return },
+                () = time::sleep(idle) => {}
+            }
         }
     }
 

@@ -46,12 +46,44 @@
 //!
 //! # The exact guarantee of the lease
 //!
-//! IAM and SSM cannot be fenced. A holder starts a change only while at least a third of the lease is
-//! left, judged by its monotonic clock and its wall clock, whichever says less; and it gives up waiting
-//! for the answer when the lease ends. Another replica takes over only after the record has been
-//! unchanged for the whole time to live by its own clock. So a change by an old holder can take effect
-//! under a new one only if it was already sent: at most one call a user. Each [`core::step::Step`] says
-//! what such a call leaves behind, and which rule mends it.
+//! A leadership is a fencing token. Writes to the state table are conditional: a record that a newer
+//! token has written is not written by an older one. IAM and SSM cannot be fenced; for them it is this:
+//!
+//! *Once a newer token is granted, at most one change of each user that was begun under an older one
+//! still reaches AWS, and none is begun.* It rests on these numbers, where `ttl` is `lease.ttl`:
+//!
+//! - A holder begins a change only within `ttl / 5` after the beginning of its last renewal, by its
+//!   monotonic clock and by its wall clock, whichever says less. Later, the lease is renewed first; while
+//!   that fails, nothing is begun. Without changes it is renewed every `ttl / 3`.
+//! - A change ends within [`ports::LONGEST_CHANGE`] (5 s) and half a second of its beginning, and with the
+//!   lease. Both clocks are read again before each step of it, so that a process that was stopped, or a
+//!   machine that was suspended, in the middle of a change that is not sent yet does not send it when it
+//!   wakes.
+//! - Another replica takes over only when the record has not changed for `ttl` by its own monotonic
+//!   clock, or was given back. Clocks of two machines are never compared; they may be hours apart.
+//! - One user is worked on by one task at a time, which makes one change at a time.
+//!
+//! So with clocks that run alike every change has ended, at `ttl / 5 + 5.5 s`, before another replica
+//! takes over at `ttl`, when `ttl` is 7 s or more (the default is 15 s): then only what the network or AWS
+//! still carry after that can come late. With a shorter `ttl` a change ends with the lease, and the same
+//! holds but for what was sent in its last moments. Where the watcher's clock is up to five times as fast
+//! as the holder's (0.5 and 2 are four times), a change that was under way at the taking-over may
+//! reach AWS after it, at the defaults up to 10 s later; one a user and token, however many replicas
+//! follow each other. Beyond that factor nothing is promised.
+//!
+//! That one change is harmless, because a new leader takes every read for possibly late, and every
+//! unpublished key for possibly being published, for [`core::memory::SETTLE`] (10 s) after it took
+//! over from anybody who changed something; and because each [`core::step::Step`] says what it leaves
+//! behind without an answer, and which rule mends it. `tests/simulation` checks all of this: its fifth
+//! invariant counts the changes that arrive under a stale token.
+//!
+//! What cannot be excluded is a machine that stops in the microseconds between the reading of the
+//! clocks and the handing of the request to the network. That one change is sent when it wakes, if its
+//! connection is still there, and AWS refuses it when its signature is five minutes old. It may then
+//! meet what the new leader has made since. Most changes are harmless even so; five are not: CreateUser
+//! (a user whose row is gone: the sweep finds the orphan), CreateAccessKey (a key that is reported as
+//! foreign, and that a person has to delete), DeleteUser (a user of the same name that has no key yet:
+//! it is created anew), PutParameter and DeleteParameter (the user's next look mends its document).
 
 pub mod admin;
 pub mod app;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time;
 
-use crate::lease::Guard;
+use crate::lease::{Guard, Refused};
 use crate::ports::{CallError, Clock, Fault, Ports};
 use crate::work::limiter::{Limiter, LimiterSettings};
 
@@ -87,14 +87,15 @@ impl Pace {
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, ChangeError> {
         self.wait(ports, lane).await;
-        let limit = lease.call_limit().ok_or(ChangeError::LeaseEnds)?;
-        let answer = time::timeout(limit, call).await.unwrap_or_else(|_| {
-            Err(CallError {
+        let answer = match lease.make(call).await {
+            Ok(answer) => answer,
+            Err(Refused::NotBegun) => return Err(ChangeError::LeaseEnds),
+            Err(Refused::NotWaitedFor) => Err(CallError {
                 fault: Fault::Indeterminate,
                 call: "change",
-                detail: "no answer before the end of the lease".to_owned(),
-            })
-        });
+                detail: "no answer in time".to_owned(),
+            }),
+        };
         self.note(ports, lane, answer.as_ref().err());
         Ok(answer?)
     }

@@ -69,13 +69,9 @@ pub(super) async fn lead<P: Ports>(
         progress.token = Some(lease.guard().token());
         progress.tenure = Some(lease.guard().tenure());
     }
-    // A leader before us may have changed something until its lease ended, and reads may be late with it.
+    // What a leader before us changed last may take effect yet, or not be seen by reads.
     let now = AwsTime::of(common.ports.clock()).now;
-    let last_change = match lease.predecessor {
-        Predecessor::Nobody => None,
-        Predecessor::GaveBack => Some(now),
-        Predecessor::Gone => Some(now - common.settings.lease.ttl),
-    };
+    let last_change = (lease.predecessor == Predecessor::Somebody).then_some(now);
     let guard = lease.guard();
     let ended = tokio::select! {
         biased;

@@ -32,12 +32,11 @@ const INITIAL_BACKOFF: Duration = Duration::from_millis(200);
 /// Between two attempts, at most.
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
 
-/// The longest time that a call that changes IAM or SSM can take, from its start to its result. It
-/// has one attempt. The lease must last longer than this when such a call begins.
+/// A change has one attempt.
 ///
 /// [`Directory::remove`](crate::ports::Directory::remove) of a virtual MFA device makes two such
 /// calls, which share this time.
-pub const LONGEST_CHANGE: Duration = Duration::from_secs(5);
+pub use crate::ports::LONGEST_CHANGE;
 
 /// The longest time that one call to the state table can take. Short, so that a lease that is
 /// renewed every third of its life has a second chance within it; the caller repeats.

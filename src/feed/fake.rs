@@ -7,16 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::core::observed::{Glance, Key, Leftover, Tags, User};
-use crate::core::parameter_name::ParameterName;
-use crate::core::secret::Secret;
 use crate::core::time::Timestamp;
-use crate::core::user::{AccessKeyId, UserId, UserName};
 use crate::ports::{
-    Alarm, Batch, CallError, Caller, ChangeKind, ChangeRecord, Clock, Directory, Fault, Identity, ItemPage,
-    MintedKey, NewUser, Page, ParameterValue, Ports, Position, Proof, Receipt, Record, SequenceNumber,
-    ShardDescription, ShardId, ShardIterator, ShardPage, StateError, StateStore, StreamError, StreamStatus,
-    Streams, TableDescription, TableStream, UsersTable, Vault,
+    Batch, CallError, ChangeKind, ChangeRecord, Clock, Fault, ItemPage, Ports, Position, Record,
+    SequenceNumber, ShardDescription, ShardId, ShardIterator, ShardPage, StateError, StateStore, StreamError,
+    StreamStatus, Streams, TableDescription, TableStream, Untouched, UsersTable,
 };
 
 pub(super) const TABLE: &str = "arn:aws:dynamodb:eu-west-1:111122223333:table/users";
@@ -424,82 +419,6 @@ impl Clock for World {
 
     fn random(&self) -> u64 {
         self.lock().next_random()
-    }
-}
-
-/// What the feed never touches.
-#[derive(Clone)]
-pub(super) struct Untouched;
-
-impl Alarm for Untouched {
-    async fn next(&self) {
-        std::future::pending().await
-    }
-}
-
-impl Identity for Untouched {
-    async fn caller(&self) -> Result<Caller, CallError> {
-        unreachable!("the feed does not touch IAM, SSM or STS")
-    }
-    async fn prove(&self, _key: &AccessKeyId, _secret: &Secret) -> Result<Proof, CallError> {
-        unreachable!("the feed does not touch IAM, SSM or STS")
-    }
-}
-
-impl Vault for Untouched {
-    async fn get(&self, _name: &ParameterName) -> Result<Option<ParameterValue>, CallError> {
-        unreachable!("the feed does not touch IAM, SSM or STS")
-    }
-    async fn put(&self, _name: &ParameterName, _text: &Secret) -> Result<Receipt, CallError> {
-        unreachable!("the feed does not touch IAM, SSM or STS")
-    }
-    async fn delete(&self, _name: &ParameterName) -> Result<Receipt, CallError> {
-        unreachable!("the feed does not touch IAM, SSM or STS")
-    }
-}
-
-impl Directory for Untouched {
-    async fn glance(&self, _token: Option<&str>) -> Result<Page<Glance>, CallError> {
-        unreachable!("the feed does not touch IAM, SSM or STS")
-    }
-    async fn user(&self, _name: &UserName) -> Result<Option<User>, CallError> {
-        unreachable!("the feed does not touch IAM, SSM or STS")
-    }
-    async fn keys(&self, _name: &UserName) -> Result<Option<Vec<Key>>, CallError> {
-        unreachable!("the feed does not touch IAM, SSM or STS")
-    }
-    async fn has_console_login(&self, _name: &UserName) -> Result<bool, CallError> {
-        unreachable!("the feed does not touch IAM, SSM or STS")
-    }
-    async fn leftovers(&self, _name: &UserName) -> Result<Vec<Leftover>, CallError> {
-        unreachable!("the feed does not touch IAM, SSM or STS")
-    }
-    async fn create_user(&self, _user: &NewUser) -> Result<(UserId, Timestamp, Receipt), CallError> {
-        unreachable!("the feed does not touch IAM, SSM or STS")
-    }
-    async fn tag_user(&self, _name: &UserName, _tags: &Tags) -> Result<Receipt, CallError> {
-        unreachable!("the feed does not touch IAM, SSM or STS")
-    }
-    async fn untag_user(&self, _name: &UserName, _keys: &[String]) -> Result<Receipt, CallError> {
-        unreachable!("the feed does not touch IAM, SSM or STS")
-    }
-    async fn put_boundary(&self, _name: &UserName, _policy_arn: &str) -> Result<Receipt, CallError> {
-        unreachable!("the feed does not touch IAM, SSM or STS")
-    }
-    async fn create_key(&self, _name: &UserName) -> Result<(MintedKey, Receipt), CallError> {
-        unreachable!("the feed does not touch IAM, SSM or STS")
-    }
-    async fn deactivate_key(&self, _name: &UserName, _key: &AccessKeyId) -> Result<Receipt, CallError> {
-        unreachable!("the feed does not touch IAM, SSM or STS")
-    }
-    async fn delete_key(&self, _name: &UserName, _key: &AccessKeyId) -> Result<Receipt, CallError> {
-        unreachable!("the feed does not touch IAM, SSM or STS")
-    }
-    async fn remove(&self, _name: &UserName, _leftover: &Leftover) -> Result<Receipt, CallError> {
-        unreachable!("the feed does not touch IAM, SSM or STS")
-    }
-    async fn delete_user(&self, _name: &UserName) -> Result<Receipt, CallError> {
-        unreachable!("the feed does not touch IAM, SSM or STS")
     }
 }
 

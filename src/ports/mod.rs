@@ -10,7 +10,11 @@ mod identity;
 mod state;
 mod streams;
 mod table;
+#[cfg(test)]
+mod untouched;
 mod vault;
+
+use std::time::Duration;
 
 pub use clock::{Alarm, Clock};
 pub use directory::{Directory, MintedKey, NewUser, Page};
@@ -23,6 +27,13 @@ pub use streams::{
 };
 pub use table::{ItemPage, TableDescription, TableStream, UsersTable};
 pub use vault::{ParameterValue, Vault};
+
+#[cfg(test)]
+pub(crate) use untouched::Untouched;
+
+/// The longest time that a call that changes IAM or SSM can take, from its start to its result. It has
+/// one attempt. The lease is reckoned with it.
+pub const LONGEST_CHANGE: Duration = Duration::from_secs(5);
 
 /// All ports in one bundle. Clones are handles to the same outside world.
 pub trait Ports: Clone + Send + Sync + 'static {

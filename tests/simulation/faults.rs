@@ -80,6 +80,12 @@ impl Call {
         matches!(self.class(), Class::IamChange | Class::Change)
     }
 
+    /// Whether it goes to the state table.
+    pub(crate) fn state(self) -> bool {
+        matches!(self, Self::CheckState | Self::LoadState | Self::GetState)
+            || self.class() == Class::StateWrite
+    }
+
     /// Whether it changes anything at all.
     pub(crate) fn mutates(self) -> bool {
         self.mutates_users() || self.class() == Class::StateWrite
@@ -121,6 +127,13 @@ pub(crate) enum Kind {
     EmptyPage,
     /// GetRecords: the iterator has expired.
     Expired,
+    /// The process stands still right before the call is sent, for longer than its lease.
+    FreezeBefore,
+    /// The process stands still right after the call was sent, and finds its answer when it goes on.
+    FreezeAfter,
+    /// It stands still in the middle of handing the call to the network, which then goes out when it
+    /// goes on, whatever its clocks say.
+    FreezeSending,
 }
 
 impl Kind {
@@ -140,7 +153,9 @@ impl Kind {
         Kind::EmptyPage,
         Kind::Expired,
     ];
-    pub(crate) const COUNT: usize = Self::ALL.len();
+    /// Those that concern other replicas, and happen by script only.
+    pub(crate) const FREEZES: [Kind; 2] = [Kind::FreezeBefore, Kind::FreezeAfter];
+    pub(crate) const COUNT: usize = Self::ALL.len() + Self::FREEZES.len() + 1;
 
     /// Whether it can happen to this call.
     pub(crate) fn applies_to(self, call: Call) -> bool {
@@ -151,10 +166,38 @@ impl Kind {
             | Self::Throttled
             | Self::Denied
             | Self::Slow
-            | Self::TimeOut => true,
+            | Self::TimeOut
+            | Self::FreezeBefore
+            | Self::FreezeAfter => true,
             Self::CrashLate | Self::Lost | Self::Late => call.mutates(),
+            Self::FreezeSending => call.mutates_users(),
             Self::Stale => call.iam(),
             Self::Duplicate | Self::EmptyPage | Self::Expired => call == Call::GetRecords,
+        }
+    }
+}
+
+/// How the state table answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Weather {
+    #[default]
+    Well,
+    /// Nine calls of ten are refused for load.
+    Throttled,
+    /// No call is answered in time; some take effect.
+    Unreachable,
+    /// Every answer takes seconds.
+    Slow,
+}
+
+impl Weather {
+    /// What becomes of a call to the state table.
+    pub(crate) fn strikes(self, prng: &mut Prng) -> Option<Kind> {
+        match self {
+            Self::Well => None,
+            Self::Throttled => prng.chance(900).then_some(Kind::Throttled),
+            Self::Unreachable => Some(Kind::TimeOut),
+            Self::Slow => Some(Kind::Slow),
         }
     }
 }
@@ -202,6 +245,8 @@ pub(crate) struct Faults {
     pub(crate) per_million: [u32; Kind::COUNT],
     /// Off: nothing goes wrong any more but by the script.
     pub(crate) off: bool,
+    /// How the state table is, all the while.
+    pub(crate) weather: Weather,
     /// What has happened.
     pub(crate) fired: Fired,
 }
@@ -214,7 +259,7 @@ impl Faults {
 
     /// Every kind at the same rate.
     pub(crate) fn everywhere(per_million: u32) -> Self {
-        Self { per_million: [per_million; Kind::COUNT], ..Self::default() }
+        Kind::ALL.iter().fold(Self::default(), |faults, kind| faults.with(*kind, per_million))
     }
 
     pub(crate) fn with(mut self, kind: Kind, per_million: u32) -> Self {
@@ -225,7 +270,9 @@ impl Faults {
     /// What happens to call number `number`.
     pub(crate) fn decide(&mut self, call: Call, number: u64, prng: &mut Prng) -> Option<Kind> {
         let scripted = self.script.iter().find(|(at, _)| *at == number).map(|(_, kind)| *kind);
-        let kind = scripted.or_else(|| self.draw(call, prng)).filter(|kind| kind.applies_to(call))?;
+        let kind = scripted.or_else(|| self.draw(call, prng)).filter(|kind| kind.applies_to(call));
+        let weather = if call.state() && !self.off { self.weather } else { Weather::Well };
+        let kind = kind.or_else(|| weather.strikes(prng))?;
         self.fired.0[call as usize][kind as usize] += 1;
         Some(kind)
     }

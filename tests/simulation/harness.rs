@@ -16,8 +16,8 @@ use iam_user_controller::core::observed::{Leftover, Tags};
 use iam_user_controller::core::user::UserName;
 use tokio_util::sync::CancellationToken;
 
-use crate::account::{Account, AccountSettings, ReplicaPorts, World};
-use crate::faults::{Call, Fired};
+use crate::account::{Account, AccountSettings, Made, ReplicaPorts, World};
+use crate::faults::{Fired, Weather};
 use crate::invariants;
 use crate::prng::Prng;
 
@@ -80,6 +80,12 @@ pub(crate) enum Act {
     /// Calls of a replica hang.
     Pause(usize),
     Resume(usize),
+    /// A replica stands still for so long, with whatever it was about to do.
+    Freeze(usize, Duration),
+    /// A replica's clock is so many milliseconds off, and runs at so many thousandths of its rate.
+    Clock(usize, i64, u64),
+    /// How the state table answers from now on.
+    StateTable(Weather),
     /// SIGTERM; the replica is started again once it has ended.
     Terminate(usize),
     /// SIGKILL.
@@ -170,7 +176,11 @@ pub(crate) struct Report {
     /// The readable history, when it was kept.
     pub(crate) trace: Vec<String>,
     /// Which call was which number, when text was kept.
-    pub(crate) call_log: Vec<Call>,
+    pub(crate) call_log: Vec<Made>,
+    /// How many changes reached AWS after the lease under which they were sent.
+    pub(crate) overtaken: u32,
+    /// How often the lease was taken.
+    pub(crate) leases: u64,
 }
 
 impl Report {
@@ -246,6 +256,8 @@ where
         violations,
         trace: world.trace.lines().to_vec(),
         call_log: world.call_log.clone(),
+        overtaken: world.book.overtaken(),
+        leases: world.book.newest_token(),
     }
 }
 
@@ -317,6 +329,7 @@ impl Stage<'_> {
         }
         tokio::time::sleep((began + self.scenario.faults_until).saturating_sub(self.elapsed())).await;
         self.account.operate(|world| world.faults.off = true);
+        self.account.set_clocks_right();
         for replica in 0..self.scenario.replicas.len() {
             self.account.resume(replica);
         }
@@ -387,6 +400,9 @@ impl Stage<'_> {
         match act {
             Act::Pause(replica) => self.account.pause(*replica),
             Act::Resume(replica) => self.account.resume(*replica),
+            Act::Freeze(replica, time) => self.account.freeze(*replica, *time),
+            Act::Clock(replica, offset_ms, rate) => self.account.set_clock(*replica, *offset_ms, *rate),
+            Act::StateTable(weather) => self.account.operate(|world| world.faults.weather = *weather),
             Act::Kill(replica) => self.account.crash(*replica),
             Act::Terminate(replica) => self.shutdowns.borrow()[*replica].cancel(),
             Act::Jump(time) => {
@@ -454,6 +470,9 @@ fn by_hand(world: &mut World, act: &Act) {
         }
         Act::Pause(_)
         | Act::Resume(_)
+        | Act::Freeze(..)
+        | Act::Clock(..)
+        | Act::StateTable(_)
         | Act::Kill(_)
         | Act::Terminate(_)
         | Act::Jump(_)

@@ -1,13 +1,13 @@
 //! Invariants 1–9 of the architecture, judged at every change that the program makes.
 //!
-//! The account calls [`take_off`] when a change is sent, [`before`] when it is about to take effect,
-//! [`after`] when it has, and [`published`], [`minted`], [`state_written`] and [`swapped`] where
+//! The account calls [`take_off`] when a change is sent, [`arrives`] when it reaches AWS, [`before`]
+//! when it is about to take effect, [`after`] when it has, and [`published`], [`minted`], [`state_written`] and [`swapped`] where
 //! those things happen. [`unsettled`] says what is left to do when everything should be done.
 //!
 //! What an operator did by hand excuses the program until that user is as it should be again, and
 //! what just changed excuses it for [`Rules::grace`]: it decides by what it saw a moment ago.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use iam_user_controller::core::document::KeyDocument;
@@ -19,7 +19,7 @@ use iam_user_controller::core::time::Timestamp;
 use iam_user_controller::core::user::{AccessKeyId, UserId, UserName};
 use iam_user_controller::ports::{NewUser, Record};
 
-use crate::account::{Maker, SECRET_MARK, SimKey, SimUser, World, is_owned, tag};
+use crate::account::{Maker, SECRET_MARK, Sent, SimKey, SimUser, World, is_owned, tag};
 use crate::faults::Call;
 
 const MINTING: &str = "iam-user-controller:minting";
@@ -126,7 +126,7 @@ struct InFlight {
     number: u64,
     replica: usize,
     subject: String,
-    since_ms: u64,
+    begun_ms: u64,
 }
 
 /// What the invariants remember.
@@ -139,6 +139,13 @@ pub(crate) struct Book {
     program_acts: bool,
     /// Which replica holds the lease, and since when.
     holder: Option<(usize, u64)>,
+    /// It has given the lease back.
+    given_back: bool,
+    /// The last fencing token of each replica, and the newest of all.
+    tokens: BTreeMap<usize, u64>,
+    newest_token: u64,
+    /// How many changes of a user have reached AWS under a token after there was a newer one.
+    overtaken: BTreeMap<(String, u64), u32>,
     /// Which users the program deleted, or tried to.
     begun: BTreeSet<UserId>,
     /// Their parameters.
@@ -160,6 +167,26 @@ impl Book {
 
     pub(crate) fn violations(&self) -> &[String] {
         &self.violations
+    }
+
+    /// Whether this replica holds the lease.
+    pub(crate) fn leads(&self, replica: usize) -> bool {
+        self.holder.is_some_and(|(holder, _)| holder == replica) && !self.given_back
+    }
+
+    /// The token that a replica took its last lease with.
+    pub(crate) fn token(&self, replica: usize) -> u64 {
+        self.tokens.get(&replica).copied().unwrap_or(0)
+    }
+
+    /// The newest fencing token.
+    pub(crate) fn newest_token(&self) -> u64 {
+        self.newest_token
+    }
+
+    /// How many changes have reached AWS after the lease under which they were sent.
+    pub(crate) fn overtaken(&self) -> u32 {
+        self.overtaken.values().sum()
     }
 
     pub(crate) fn program_acts(&mut self, acts: bool) {
@@ -203,16 +230,28 @@ fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// 5: a change is sent. One user, one worker; and who does not lead changes nothing.
-pub(crate) fn take_off(world: &mut World, replica: usize, number: u64, call: Call, subject: &str) {
-    let now = world.now;
+/// 5: a change is sent. One user, one worker; and who does not lead begins nothing.
+pub(crate) fn take_off(
+    world: &mut World,
+    replica: usize,
+    number: u64,
+    begun_ms: u64,
+    call: Call,
+    subject: &str,
+) {
+    let flight = InFlight { number, replica, subject: subject.to_owned(), begun_ms };
+    // What was begun before another took the lease over counts when it arrives.
+    if world.book.holder.is_some_and(|(holder, since)| holder != replica && begun_ms <= since) {
+        world.book.in_flight.push(flight);
+        return;
+    }
     let book = &world.book;
     let rival = book.holder.filter(|(holder, _)| *holder != replica);
     let leads_since = book.holder.filter(|(holder, _)| *holder == replica).map(|(_, since)| since);
     let mut stale = 0;
     let mut broken = None;
     for flight in book.in_flight.iter().filter(|flight| flight.subject == subject) {
-        let harmless = flight.replica != replica && leads_since.is_some_and(|since| flight.since_ms <= since);
+        let harmless = flight.replica != replica && leads_since.is_some_and(|since| flight.begun_ms <= since);
         stale += usize::from(harmless);
         if !harmless || stale > 1 {
             broken = Some(format!(
@@ -229,17 +268,48 @@ pub(crate) fn take_off(world: &mut World, replica: usize, number: u64, call: Cal
             call.name()
         ));
     }
+    if book.given_back && rival.is_none() && book.holder.is_some() {
+        broken = Some(format!(
+            "{} on {subject} is sent by replica {replica} after it has given the lease back",
+            call.name()
+        ));
+    }
     if let Some(broken) = broken {
         violation(world, 5, broken);
     }
-    world.book.in_flight.push(InFlight { number, replica, subject: subject.to_owned(), since_ms: now });
+    world.book.in_flight.push(flight);
 }
 
 /// A record was put exactly where another was: the lease changes hands so.
 pub(crate) fn swapped(world: &mut World, replica: usize, record: &Record) {
-    if record.id == world.rules.lease_record && world.book.holder.is_none_or(|(holder, _)| holder != replica)
-    {
-        world.book.holder = Some((replica, world.now));
+    if record.id != world.rules.lease_record {
+        return;
+    }
+    let (now, book) = (world.now, &mut world.book);
+    if record.token < book.newest_token {
+        violation(world, 5, format!("the lease's token goes down to {}", record.token));
+        return;
+    }
+    book.given_back = record.body.contains(r#""released":true"#);
+    book.newest_token = record.token;
+    book.tokens.insert(replica, record.token);
+    if book.holder.is_none_or(|(holder, _)| holder != replica) {
+        book.holder = Some((replica, now));
+    }
+}
+
+/// 5: a change reaches AWS. Under a token that is not the newest any more, one change of a user may: the
+/// one that was on its way. What it does is judged like everything else.
+pub(crate) fn arrives(world: &mut World, replica: usize, sent: &Sent) {
+    let Some(user) = sent.user.as_ref().filter(|_| sent.token < world.book.newest_token) else { return };
+    let late = world.book.overtaken.entry((user.clone(), sent.token)).or_default();
+    *late += 1;
+    let late = *late;
+    world.note(9, replica, user, || "a change arrives after its lease".to_owned());
+    if late > 1 {
+        let what =
+            format!("change number {late} of {user} arrives under token {}, which is stale", sent.token);
+        violation(world, 5, what);
     }
 }
 

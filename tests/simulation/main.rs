@@ -3,8 +3,9 @@
 //! `account` is the account behind the ports, `faults` what goes wrong at its gate, `invariants` what
 //! must hold all the same, `trace` the history that is printed, `harness` what drives the program.
 //! `program` is the program itself under the settings that the account's rules speak of; `stories`
-//! what happens to it, `matrix` every fault at every call of every story, `swarm` random histories,
-//! `year` a long one, `wrong` wrong programs that they have to catch.
+//! what happens to it, `matrix` every fault at every call of every story, `replicas` a leader that
+//! stands still at every call, `flapping` a state table that does not keep well, `swarm` random
+//! histories, `year` a long one, `wrong` wrong programs that they have to catch.
 
 #![allow(
     clippy::wildcard_enum_match_arm,
@@ -16,6 +17,8 @@ mod account;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod flapping;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod invariants;
@@ -25,6 +28,8 @@ mod matrix;
 mod prng;
 #[cfg(test)]
 mod program;
+#[cfg(test)]
+mod replicas;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]

@@ -177,8 +177,8 @@ fn calls_of(scenario: &Scenario) -> Vec<Call> {
     let mut scenario = scenario.clone();
     scenario.account.keep_text = true;
     let report = program::run(0, &scenario);
-    let end = report.call_log.iter().rposition(|call| call.mutates_users()).unwrap_or(0);
-    report.call_log[..(end + 12).min(report.call_log.len())].to_vec()
+    let end = report.call_log.iter().rposition(|made| made.call.mutates_users()).unwrap_or(0);
+    report.call_log.iter().take(end + 12).map(|made| made.call).collect()
 }
 
 /// One history of a story with these faults.

@@ -12,10 +12,10 @@ use iam_user_controller::ports::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::account::{Account, AccountSettings};
+use crate::account::{Account, AccountSettings, Sent};
 use crate::faults::{Call, Faults, Fired, Kind};
 use crate::harness::{self, Act, Report, Scenario};
-use crate::invariants::Rules;
+use crate::invariants::{self, Rules};
 use crate::scenarios::{self, Hands};
 
 fn in_simulated_time<T>(test: impl Future<Output = T>) -> T {
@@ -277,8 +277,9 @@ fn a_scripted_fault_fires_at_its_call() {
         let mut scenario = two_rows(Flaw::None);
         scenario.account.keep_text = true;
         let clean = toy_history(3, &scenario, Flaw::None);
-        let at =
-            clean.call_log.iter().position(|call| *call == Call::CreateUser).expect("it creates") as u64 + 1;
+        let at = clean.call_log.iter().position(|made| made.call == Call::CreateUser).expect("it creates")
+            as u64
+            + 1;
         scenario.account.faults = Faults::scripted(&[(at, *kind)]);
         let report = toy_history(3, &scenario, Flaw::None);
         assert_eq!(report.fired.count(Call::CreateUser, *kind), 1, "{kind:?}");
@@ -508,5 +509,103 @@ fn a_lease_that_changed_hands_forbids_the_old_holder_to_go_on() {
         one.tag_user(&name, &tags).await.expect("tagged");
         let violations = account.lock().book.violations().to_vec();
         assert!(violations[0].contains("while replica 1 holds the lease"), "{violations:?}");
+    });
+}
+
+#[test]
+fn of_the_changes_under_a_stale_token_one_of_each_user_may_arrive() {
+    in_simulated_time(async {
+        let account = Account::new(5, AccountSettings::new(Rules::contract()));
+        let (a, b) = (account.add_replica(0, 0), account.add_replica(0, 0));
+        let (one, two) = (account.boot(a), account.boot(b));
+        let lease = |token, body: &str| Record { id: "lease".to_owned(), body: body.to_owned(), token };
+        one.swap(None, &lease(1, "{}")).await.expect("free");
+        let arrives = |user: &str, token| {
+            let sent = Sent { user: Some(user.to_owned()), token };
+            account.operate(|world| invariants::arrives(world, a, &sent));
+            account.lock().book.violations().len()
+        };
+        assert_eq!([arrives("ann", 1), arrives("ann", 1)], [0, 0], "it is the newest token");
+        two.swap(Some(&lease(1, "{}")), &lease(2, "{}")).await.expect("expired");
+        assert_eq!([arrives("ann", 1), arrives("bob", 1), arrives("ann", 2)], [0, 0, 0]);
+        one.swap(Some(&lease(2, "{}")), &lease(3, "{}")).await.expect("expired");
+        assert_eq!([arrives("ann", 2), arrives("bob", 1)], [0, 1], "the second of bob under token 1");
+        assert!(account.lock().book.violations()[0].contains("number 2 of bob arrives under token 1"));
+    });
+}
+
+#[test]
+fn who_has_given_the_lease_back_changes_nothing() {
+    in_simulated_time(async {
+        let account = Account::new(5, AccountSettings::new(Rules::contract()));
+        let replica = account.add_replica(0, 0);
+        let ports = account.boot(replica);
+        let lease = |body: &str| Record { id: "lease".to_owned(), body: body.to_owned(), token: 1 };
+        ports.swap(None, &lease("{}")).await.expect("free");
+        ports.swap(Some(&lease("{}")), &lease(r#"{"released":true}"#)).await.expect("given back");
+        let name = UserName::parse("ann").expect("valid");
+        let _refused = ports.directory().put_boundary(&name, "no policy").await;
+        let violations = account.lock().book.violations().to_vec();
+        assert!(violations[0].contains("after it has given the lease back"), "{violations:?}");
+    });
+}
+
+/// What it had sent takes effect, and the answer waits for it; what it was about to send is sent then.
+#[test]
+fn a_process_that_stands_still_begins_nothing_and_sees_no_answer() {
+    in_simulated_time(async {
+        let mut settings = AccountSettings::new(Rules::contract());
+        settings.conduct.travel_ms = (1_000, 1_000);
+        settings.conduct.freeze_ms = 30_000;
+        // Of six calls the third stands still before it is sent, and the fifth after that.
+        settings.faults = Faults::scripted(&[(3, Kind::FreezeBefore), (5, Kind::FreezeAfter)]);
+        let account = Account::new(5, settings);
+        let replica = account.add_replica(0, 0);
+        let ports = account.boot(replica);
+        let record = |id: &str| Record { id: id.to_owned(), body: "{}".to_owned(), token: 1 };
+        let known = |id: &str| account.lock().state.records.contains_key(id);
+        let took = || account.lock().elapsed_ms();
+        StateStore::put(&ports, &record("one")).await.expect("put");
+        let freezing = async {
+            // Sent while the other one stands still before it is sent.
+            let (two, three) = (record("two"), record("three"));
+            let begun = tokio::join!(StateStore::put(&ports, &two), StateStore::put(&ports, &three), async {
+                sleep(20).await;
+                (known("two"), known("three"))
+            });
+            (begun.0.is_ok(), begun.1.is_ok(), begun.2)
+        };
+        assert_eq!(freezing.await, (true, true, (true, false)));
+        // 2 s for the first; 30 s still, and 2 s for the last.
+        assert_eq!((took(), known("three")), (34_000, true));
+        StateStore::put(&ports, &record("four")).await.expect("put");
+        let five = record("five");
+        let (put, seen) = tokio::join!(StateStore::put(&ports, &five), async {
+            sleep(2).await;
+            known("five")
+        });
+        assert_eq!((put.is_ok(), seen, took()), (true, true, 34_000 + 2_000 + 30_000));
+    });
+}
+
+#[test]
+fn clocks_are_as_wrong_as_they_were_set_and_never_go_back() {
+    use iam_user_controller::ports::Clock;
+    in_simulated_time(async {
+        let account = Account::new(5, AccountSettings::new(Rules::contract()));
+        let replica = account.add_replica(0, 0);
+        let ports = account.boot(replica);
+        let wall_is_off = || ports.now().as_millis().cast_signed() - account.lock().now.cast_signed();
+        sleep(10).await;
+        account.set_clock(replica, -3_600_000, 500);
+        assert_eq!((ports.monotonic().as_secs(), wall_is_off()), (10, -3_600_000));
+        sleep(10).await;
+        assert_eq!((ports.monotonic().as_secs(), wall_is_off()), (15, -3_605_000));
+        account.set_clock(replica, 0, 2_000);
+        sleep(10).await;
+        assert_eq!((ports.monotonic().as_secs(), wall_is_off()), (35, 10_000));
+        account.set_clocks_right();
+        sleep(10).await;
+        assert_eq!((ports.monotonic().as_secs(), wall_is_off()), (45, 0));
     });
 }

@@ -148,7 +148,39 @@ pub(crate) fn scenario(seed: u64) -> Scenario {
         }
     }
     scenario.faults_until = secs(length + 5);
+    crowd(&mut scenario, seed, length);
     scenario
+}
+
+/// In a share of the histories: up to three replicas, replicas that stand still, clocks that are hours
+/// apart or run at rates of their own. Drawn apart, so that the others are what they were without.
+fn crowd(scenario: &mut Scenario, seed: u64, length: u64) {
+    let mut prng = Prng::new(seed.wrapping_mul(0xD134_2543_DE82_EF95) ^ 0x0C0F_FEE5);
+    if !prng.chance(300) {
+        return;
+    }
+    let count = prng.between(2, 3) as usize;
+    while scenario.replicas.len() < count {
+        scenario.replicas.push((prng.between(0, 3_000) as i64 - 1_500, prng.between(0, 100) as i64 - 50));
+    }
+    let wrong = prng.below(3);
+    for replica in 0..count {
+        let (offset_ms, rate) = match wrong {
+            0 => continue,
+            1 => (prng.between(0, 24 * 3_600_000) as i64 - 12 * 3_600_000, 1_000),
+            _ => (prng.between(0, 20_000) as i64 - 10_000, prng.between(500, 2_000)),
+        };
+        scenario.acts.push((Duration::ZERO, Act::Clock(replica, offset_ms, rate)));
+    }
+    for _ in 0..prng.between(1, 5) {
+        let (at, replica) = (prng.below(length * 1_000), prng.below(count as u64) as usize);
+        let act = match prng.below(4) {
+            0 => Act::Kill(replica),
+            1 => Act::Terminate(replica),
+            _ => Act::Freeze(replica, Duration::from_millis(prng.between(1_000, 60_000))),
+        };
+        scenario.acts.push((Duration::from_millis(at), act));
+    }
 }
 
 /// Seeds `from..from + count`, with a line of progress now and then.

@@ -17,18 +17,12 @@ pub(crate) fn tokio_now() -> Instant {
 impl Clock for ReplicaPorts {
     fn now(&self) -> Timestamp {
         let world = self.account().lock();
-        let state = &world.replicas[self.replica()];
-        let elapsed = i64::try_from(world.elapsed_ms()).unwrap_or(i64::MAX);
-        let drift = elapsed / 1_000 * state.drift_ppm / 1_000;
-        Timestamp::from_millis(world.now.saturating_add_signed(state.skew_ms + drift))
+        Timestamp::from_millis(world.replicas[self.replica()].wall_ms(world.elapsed_ms(), world.now))
     }
 
     fn monotonic(&self) -> Duration {
         let world = self.account().lock();
-        let elapsed = world.elapsed_ms();
-        let signed = i64::try_from(elapsed).unwrap_or(i64::MAX);
-        let drift = signed / 1_000 * world.replicas[self.replica()].drift_ppm / 1_000;
-        Duration::from_millis(elapsed.saturating_add_signed(drift))
+        Duration::from_millis(world.replicas[self.replica()].monotonic_ms(world.elapsed_ms()))
     }
 
     fn skew_millis(&self) -> Option<i64> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use iam_user_controller::ports::{CallError, Fault, Ports};
 
-use super::{Account, Deferred, World, refused};
+use super::{Account, Deferred, Made, Sent, World, refused};
 use crate::faults::{Call, Kind};
 use crate::invariants;
 use crate::prng::Prng;
@@ -65,7 +65,11 @@ impl ReplicaPorts {
     where
         E: From<CallError> + Outcome,
     {
+        self.awake().await;
         let plan = self.enter(call, subject);
+        if plan.fault == Some(Kind::FreezeBefore) {
+            self.awake().await;
+        }
         self.travel(plan.there, plan.sent).await;
         let answer = match plan.fault {
             Some(Kind::CrashBefore | Kind::CrashAfter) => self.die().await,
@@ -94,8 +98,14 @@ impl ReplicaPorts {
         E: From<CallError> + Outcome + Send + 'static,
         F: FnOnce(&mut World) -> Result<T, E> + Send + 'static,
     {
+        self.awake().await;
         let plan = self.enter(call, subject);
-        let mut flight = Flight { ports: self, number: plan.number, effect: Some(effect), landed: None };
+        if plan.fault == Some(Kind::FreezeBefore) {
+            self.awake().await;
+        }
+        let sent = self.send(&plan, call, subject);
+        let mut flight =
+            Flight { ports: self, number: plan.number, sent, effect: Some(effect), landed: None };
         self.travel(plan.there, plan.sent).await;
         let answer = match plan.fault {
             Some(Kind::CrashBefore) => {
@@ -112,6 +122,10 @@ impl ReplicaPorts {
             }
             Some(Kind::Late) => {
                 flight.defer();
+                Err(plan.error(call).into())
+            }
+            Some(Kind::FreezeSending) => {
+                flight.defer_until_awake();
                 Err(plan.error(call).into())
             }
             Some(Kind::Lost) => {
@@ -157,7 +171,7 @@ impl ReplicaPorts {
         let state = &world.replicas[*replica];
         if state.crashed || state.incarnation != *incarnation {
             // A dead process makes no calls; `travel` never returns.
-            return Plan { number: 0, sent: false, fault: None, there: 0, back: 0, draw: 0 };
+            return Plan { number: 0, begun_ms: 0, sent: false, fault: None, there: 0, back: 0, draw: 0 };
         }
         let sent = !state.asleep;
         world.calls += 1;
@@ -166,7 +180,7 @@ impl ReplicaPorts {
             invariants::violation(world, 8, format!("{number} calls, and no end"));
         }
         if world.keep_text {
-            world.call_log.push(call);
+            world.call_log.push(Made { call, leads: world.book.leads(*replica) });
         }
         let fault = world.faults.decide(call, number, &mut world.prng);
         let (low, high) = world.conduct.travel_ms;
@@ -181,6 +195,9 @@ impl ReplicaPorts {
                 back = world.conduct.call_timeout_ms - there;
             }
             Some(Kind::Throttled) => draw = world.prng.next(),
+            Some(Kind::FreezeBefore | Kind::FreezeAfter | Kind::FreezeSending) => {
+                world.replicas[*replica].frozen_until_ms = world.now + world.conduct.freeze_ms;
+            }
             _ => {}
         }
         world.note(
@@ -192,14 +209,25 @@ impl ReplicaPorts {
                 Some(kind) => format!("#{number} {} <{kind:?}>", call.name()),
             },
         );
-        if call.mutates_users() {
-            world.changes += 1;
-            invariants::take_off(world, *replica, number, call, subject);
-        }
         if world.book.violated() {
             account.0.violated.notify_one();
         }
-        Plan { number, sent, fault, there, back, draw }
+        Plan { number, begun_ms: world.now, sent, fault, there, back, draw }
+    }
+
+    /// A change leaves the process.
+    fn send(&self, plan: &Plan, call: Call, subject: &str) -> Sent {
+        if plan.number == 0 || !call.mutates_users() {
+            return Sent::default();
+        }
+        let Inner { account, replica, .. } = &*self.0;
+        let mut world = account.lock();
+        world.changes += 1;
+        invariants::take_off(&mut world, *replica, plan.number, plan.begun_ms, call, subject);
+        if world.book.violated() {
+            account.0.violated.notify_one();
+        }
+        Sent { user: Some(subject.to_owned()), token: world.book.token(*replica) }
     }
 
     fn leave(&self, plan: &Plan, call: Call, subject: &str, error: Option<&'static str>) {
@@ -222,11 +250,12 @@ impl ReplicaPorts {
         loop {
             let mut switched = std::pin::pin!(account.0.switched.notified());
             switched.as_mut().enable();
-            let (alive, held) = {
+            let (alive, held, frozen_ms) = {
                 let world = account.lock();
                 let state = &world.replicas[*replica];
                 let alive = !state.crashed && state.incarnation == *incarnation;
-                (alive, state.paused || (state.asleep && !sent))
+                let frozen_ms = if sent { 0 } else { state.frozen_until_ms.saturating_sub(world.now) };
+                (alive, state.paused || (state.asleep && !sent) || frozen_ms > 0, frozen_ms)
             };
             if !alive {
                 std::future::pending::<()>().await;
@@ -234,7 +263,31 @@ impl ReplicaPorts {
             if !held {
                 return;
             }
-            switched.await;
+            if frozen_ms == 0 {
+                switched.await;
+            } else {
+                let _ = tokio::time::timeout(Duration::from_millis(frozen_ms), switched).await;
+            }
+        }
+    }
+
+    /// Returns at once, unless the process stands still: nothing is begun then.
+    async fn awake(&self) {
+        let Inner { account, replica, incarnation, .. } = &*self.0;
+        loop {
+            let (alive, frozen_ms) = {
+                let world = account.lock();
+                let state = &world.replicas[*replica];
+                let alive = !state.crashed && state.incarnation == *incarnation;
+                (alive, state.frozen_until_ms.saturating_sub(world.now))
+            };
+            if frozen_ms == 0 {
+                return;
+            }
+            if !alive {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(Duration::from_millis(frozen_ms)).await;
         }
     }
 
@@ -247,6 +300,7 @@ impl ReplicaPorts {
 /// What becomes of one call.
 struct Plan {
     number: u64,
+    begun_ms: u64,
     /// It was on its way before the machine fell asleep, if it did.
     sent: bool,
     fault: Option<Kind>,
@@ -279,6 +333,7 @@ where
 {
     ports: &'a ReplicaPorts,
     number: u64,
+    sent: Sent,
     effect: Option<F>,
     landed: Option<Result<T, E>>,
 }
@@ -293,6 +348,7 @@ where
         let Some(effect) = self.effect.take() else { return };
         let account = self.ports.account();
         let mut world = account.lock();
+        invariants::arrives(&mut world, self.ports.replica(), &self.sent);
         world.forced_stale = stale;
         self.landed = Some(world.take_effect(effect));
         world.forced_stale = false;
@@ -302,12 +358,27 @@ where
     }
 
     fn defer(&mut self) {
-        let Some(effect) = self.effect.take() else { return };
+        if self.effect.is_none() {
+            return;
+        }
         let mut world = self.ports.account().lock();
         let due_ms = world.now + 1 + world.prng.clone().below(world.conduct.late_ms);
         world.prng.next();
+        drop(world);
+        self.defer_until(due_ms);
+    }
+
+    fn defer_until_awake(&mut self) {
+        let due_ms = self.ports.account().lock().replicas[self.ports.replica()].frozen_until_ms;
+        self.defer_until(due_ms);
+    }
+
+    fn defer_until(&mut self, due_ms: u64) {
+        let Some(effect) = self.effect.take() else { return };
+        let mut world = self.ports.account().lock();
         let effect = Box::new(move |world: &mut World| drop(effect(world)));
-        world.deferred.push(Deferred { due_ms, replica: self.ports.replica(), effect });
+        let sent = std::mem::take(&mut self.sent);
+        world.deferred.push(Deferred { due_ms, replica: self.ports.replica(), sent, effect });
     }
 }
 

@@ -55,6 +55,8 @@ pub(crate) struct Conduct {
     pub(crate) call_timeout_ms: u64,
     /// How long after that a call may still take effect.
     pub(crate) late_ms: u64,
+    /// For how long a process stands still that freezes at a call.
+    pub(crate) freeze_ms: u64,
     /// Users on a page of a glance, items on a page of a scan, shards on a page.
     pub(crate) page: usize,
     /// Records in an answer of GetRecords.
@@ -76,6 +78,7 @@ impl Default for Conduct {
             travel_ms: (0, 0),
             call_timeout_ms: 5_000,
             late_ms: 3_000,
+            freeze_ms: 45_000,
             page: 3,
             batch: 4,
             stream_lag_ms: 0,
@@ -122,6 +125,50 @@ struct ReplicaState {
     skew_ms: i64,
     /// How much faster its clock runs, in millionths.
     drift_ppm: i64,
+    /// A clock that is worse than that.
+    clock: Option<BadClock>,
+    /// The process stands still until then: it begins nothing, and sees no answer.
+    frozen_until_ms: u64,
+}
+
+/// A clock that is far off, or runs at a rate of its own.
+#[derive(Clone, Copy, Debug)]
+struct BadClock {
+    /// Since when, since the history began.
+    since_ms: u64,
+    /// What it told then.
+    monotonic_ms: u64,
+    wall_ms: u64,
+    /// 1,000 is right.
+    rate: u64,
+}
+
+impl ReplicaState {
+    /// What its clock tells that never goes back, so long after the history began.
+    fn monotonic_ms(&self, elapsed_ms: u64) -> u64 {
+        match self.clock {
+            Some(clock) => clock.monotonic_ms + clock.passed_ms(elapsed_ms),
+            None => elapsed_ms.saturating_add_signed(self.drift_ms(elapsed_ms)),
+        }
+    }
+
+    /// What its wall clock tells when it is really `now`.
+    fn wall_ms(&self, elapsed_ms: u64, now: u64) -> u64 {
+        match self.clock {
+            Some(clock) => clock.wall_ms + clock.passed_ms(elapsed_ms),
+            None => now.saturating_add_signed(self.skew_ms + self.drift_ms(elapsed_ms)),
+        }
+    }
+
+    fn drift_ms(&self, elapsed_ms: u64) -> i64 {
+        i64::try_from(elapsed_ms).unwrap_or(i64::MAX) / 1_000 * self.drift_ppm / 1_000
+    }
+}
+
+impl BadClock {
+    fn passed_ms(&self, elapsed_ms: u64) -> u64 {
+        elapsed_ms.saturating_sub(self.since_ms) * self.rate / 1_000
+    }
 }
 
 type Effect = Box<dyn FnOnce(&mut World) + Send>;
@@ -130,7 +177,23 @@ type Effect = Box<dyn FnOnce(&mut World) + Send>;
 struct Deferred {
     due_ms: u64,
     replica: usize,
+    sent: Sent,
     effect: Effect,
+}
+
+/// A change on its way: of what, and under which lease. `None` of a user: of the state table.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sent {
+    pub(crate) user: Option<String>,
+    pub(crate) token: u64,
+}
+
+/// A call that was made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Made {
+    pub(crate) call: Call,
+    /// Whether the replica that made it held the lease.
+    pub(crate) leads: bool,
 }
 
 /// The truth.
@@ -155,7 +218,7 @@ pub(crate) struct World {
     /// Calls so far that would change a user or a parameter.
     pub(crate) changes: u64,
     /// Which call was which, when text is kept.
-    pub(crate) call_log: Vec<Call>,
+    pub(crate) call_log: Vec<Made>,
     /// The next IAM read answers from as far back as it may.
     forced_stale: bool,
     /// How the next GetRecords goes wrong.
@@ -257,6 +320,7 @@ impl Account {
         let mut world = self.lock();
         let state = &mut world.replicas[replica];
         state.crashed = false;
+        state.frozen_until_ms = 0;
         state.incarnation += 1;
         let incarnation = state.incarnation;
         let seed = world.prng.next();
@@ -290,7 +354,37 @@ impl Account {
     }
 
     pub(crate) fn paused(&self, replica: usize) -> bool {
-        self.lock().replicas[replica].paused
+        let world = self.lock();
+        let state = &world.replicas[replica];
+        state.paused || state.frozen_until_ms > world.now
+    }
+
+    /// The process stands still for so long: it begins no call, and answers wait for it.
+    pub(crate) fn freeze(&self, replica: usize, time: Duration) {
+        let mut world = self.lock();
+        let until = world.now + u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        world.replicas[replica].frozen_until_ms = until;
+        world.note(6, replica, "process", || format!("stands still for {time:?}"));
+    }
+
+    /// A clock is `offset_ms` off from now on, and runs at a rate of so many thousandths.
+    pub(crate) fn set_clock(&self, replica: usize, offset_ms: i64, rate: u64) {
+        let mut world = self.lock();
+        let (since_ms, now) = (world.elapsed_ms(), world.now);
+        let state = &mut world.replicas[replica];
+        let monotonic_ms = state.monotonic_ms(since_ms);
+        let wall_ms = now.saturating_add_signed(offset_ms);
+        state.clock = Some(BadClock { since_ms, monotonic_ms, wall_ms, rate });
+        world.note(8, replica, "clock", || format!("is {offset_ms} ms off, and runs at {rate}/1000"));
+    }
+
+    /// Clocks that were far off are right from now on.
+    pub(crate) fn set_clocks_right(&self) {
+        let wrong = |(replica, state): (usize, &ReplicaState)| state.clock.map(|_| (replica, state.skew_ms));
+        let wrong: Vec<_> = self.lock().replicas.iter().enumerate().filter_map(wrong).collect();
+        for (replica, skew_ms) in wrong {
+            self.set_clock(replica, skew_ms, 1_000);
+        }
     }
 
     /// All machines fall asleep, or wake up. What was sent before arrives all the same.
@@ -333,9 +427,10 @@ impl World {
         while !self.deferred.is_empty() {
             let first = self.deferred.iter().enumerate().min_by_key(|(_, deferred)| deferred.due_ms);
             let Some((index, _)) = first.filter(|(_, deferred)| deferred.due_ms <= now) else { break };
-            let Deferred { due_ms, replica, effect } = self.deferred.remove(index);
+            let Deferred { due_ms, replica, sent, effect } = self.deferred.remove(index);
             self.now = self.now.max(due_ms);
             self.note(5, replica, "network", || "a call that was given up arrives".to_owned());
+            invariants::arrives(self, replica, &sent);
             self.take_effect(effect);
         }
         self.now = now;
