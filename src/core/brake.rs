@@ -186,8 +186,9 @@ impl Brake {
     ///
     /// `owned_users` is how many owned users exist at present, those included whose deletion was
     /// granted and is not done: the count of the last sweep, less the deletions done since. `None`
-    /// before the first sweep, when nobody can say what a percentage of them is. Where sweeps delete
-    /// users that are not owned (`orphans.scope = "account"`), those count in, too.
+    /// before the first sweep, when nobody can say what a percentage of them is. Users that are not
+    /// owned do not count, also where sweeps delete them (`orphans.scope = "account"`): the brake
+    /// then holds sooner.
     pub fn ask(
         &mut self,
         name: &UserName,

@@ -63,6 +63,7 @@ impl Rules {
                 verify: true,
                 verify_timeout: Duration::from_secs(60),
                 orphan_scope: iam_user_controller::core::policy::OrphanScope::Owned,
+                include_console_users: false,
             },
             template: ParameterTemplate::parse("/iam_users/{UserName}_keys").expect("the contract's own"),
             scope: OrphanScope::Owned,
@@ -296,12 +297,31 @@ fn removal_evidence(world: &World, folded: &str, user: &SimUser) -> Result<(), S
         if world.rules.action == OrphanAction::Report {
             return Err("orphans are to be reported".to_owned());
         }
+        if !is_owned(user.tags.get(), &world.rules.policy)
+            && let Some(why) = not_for_a_sweep(world, user)
+        {
+            return Err(why);
+        }
         let age = world.now.saturating_sub(user.created_ms);
         if age + ms(world.rules.clock_error) + 1_000 < ms(world.rules.orphan_min_age) {
             return Err(TOO_YOUNG.to_owned());
         }
     }
     Ok(())
+}
+
+/// Why nobody may be deleted by a sweep who is not owned; whatever a hand has just done to the user
+/// may not have been seen yet.
+fn not_for_a_sweep(world: &World, user: &SimUser) -> Option<String> {
+    let policy = &world.rules.policy;
+    if user.meddled_ms.is_some_and(|at| at + ms(world.rules.grace) >= world.now) {
+        return None;
+    }
+    if tag(user.tags.get(), OWNERSHIP[1]).is_some_and(|table| table != policy.table) {
+        return Some("it belongs to another table".to_owned());
+    }
+    let person = user.leftovers.get().contains(&Leftover::LoginProfile);
+    (person && !policy.include_console_users).then(|| "it has a console login".to_owned())
 }
 
 fn adoptable(world: &World, folded: &str, user: &SimUser) -> bool {

@@ -28,6 +28,7 @@ pub(crate) fn settings(rules: &Rules) -> Settings {
     settings.users.permissions_boundary = policy.boundary.clone();
     settings.orphans.scope = rules.scope;
     settings.orphans.action = rules.action;
+    settings.orphans.include_console_users = policy.include_console_users;
     settings.orphans.min_age = rules.orphan_min_age;
     (settings.deletions.max_count, _, settings.deletions.window) = rules.brake;
     settings

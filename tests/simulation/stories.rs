@@ -42,6 +42,12 @@ fn legacy(name: &str, current: u64, pending: Option<u64>, stored: bool) -> Act {
     }
 }
 
+/// The tags with which a controller for this table owns a user.
+pub(crate) fn tags_of(table: &str) -> Tags {
+    let tags = [("managed-by", "iam-user-controller"), ("iam-user-controller:table", table)];
+    tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
 /// A story with a user that has nothing to do with it and is to stay as it is.
 fn story(name: &'static str) -> Scenario {
     with(name, |_| {})
@@ -173,6 +179,9 @@ pub(crate) fn all() -> Vec<Scenario> {
         .before([
             Act::MakeUser { name: "alice".to_owned(), boundary: None, tags: Tags::new() },
             Act::MakeUser { name: "root-7".to_owned(), boundary: None, tags: Tags::new() },
+            Act::MakeUser { name: "carol".to_owned(), boundary: None, tags: Tags::new() },
+            Act::AddLeftover("carol".to_owned(), Leftover::LoginProfile),
+            Act::MakeUser { name: "dave".to_owned(), boundary: None, tags: tags_of("others") },
         ]),
         story("two spellings")
             .at(secs(3), put("Alice"))
