@@ -17,7 +17,7 @@ use iam_user_controller::core::user::UserName;
 use tokio_util::sync::CancellationToken;
 
 use crate::account::{Account, AccountSettings, ReplicaPorts, World};
-use crate::faults::{Call, Fired};
+use crate::faults::{Call, Fired, Outage};
 use crate::invariants;
 use crate::prng::Prng;
 
@@ -77,6 +77,22 @@ pub(crate) enum Act {
         current: Duration,
         pending: Option<Duration>,
     },
+    /// These calls go wrong until [`Act::Mend`].
+    Break(Vec<Outage>),
+    Mend,
+    DropTable,
+    /// Another table of the same name, with these rows.
+    RestoreTable(Vec<String>),
+    /// The program is killed and started again for another table, or for its own again.
+    SwapTable {
+        name: String,
+        rows: Vec<String>,
+        own_state: bool,
+    },
+    /// Scans pass these rows over.
+    Unscanned(Vec<String>),
+    /// The clock of a replica is off by so many milliseconds.
+    SetClock(usize, i64),
     /// Calls of a replica hang.
     Pause(usize),
     Resume(usize),
@@ -163,6 +179,10 @@ pub(crate) struct Report {
     /// How long after the faults' end everything was as it should be.
     pub(crate) settled_after: Option<Duration>,
     pub(crate) fired: Fired,
+    /// Whom the program has deleted, and when.
+    pub(crate) deleted: Vec<(Duration, String)>,
+    /// What the program sent to change whom, and when.
+    pub(crate) sent: Vec<(Duration, Call, String)>,
     /// How often each kind of step was carried out.
     pub(crate) steps: BTreeMap<String, u64>,
     /// Broken invariants; what never settled; changes in the silence. Empty when all is well.
@@ -242,6 +262,12 @@ where
         simulated: Duration::from_millis(world.elapsed_ms()),
         settled_after,
         fired: world.faults.fired.clone(),
+        deleted: (world.book.deleted.iter())
+            .map(|(at, name)| (Duration::from_millis(*at), name.clone()))
+            .collect(),
+        sent: (world.book.sent.iter())
+            .map(|(at, call, name)| (Duration::from_millis(*at), *call, name.clone()))
+            .collect(),
         steps: BTreeMap::new(),
         violations,
         trace: world.trace.lines().to_vec(),
@@ -393,6 +419,11 @@ impl Stage<'_> {
                 tokio::time::advance(time.saturating_sub(DELIVERED)).await;
                 self.account.sleep(false);
             }
+            Act::SetClock(replica, skew_ms) => self.account.set_clock(*replica, *skew_ms),
+            Act::SwapTable { name, rows, own_state } => {
+                self.account.crash(0);
+                self.account.operate(|world| world.swap_table(name, rows, *own_state));
+            }
             Act::ResumeDeletions => self.account.operate(|world| {
                 invariants::resume_deletions(world);
                 (self.scenario.resume)(world);
@@ -450,7 +481,14 @@ fn by_hand(world: &mut World, act: &Act) {
                 world.make_owned_user(&name, *current, *pending);
             }
         }
-        Act::Pause(_)
+        Act::Break(outages) => world.faults.outages.clone_from(outages),
+        Act::Mend => world.faults.outages.clear(),
+        Act::DropTable => world.drop_table(),
+        Act::RestoreTable(rows) => world.restore_table(rows),
+        Act::Unscanned(rows) => world.table.unscanned = rows.iter().cloned().collect(),
+        Act::SwapTable { .. }
+        | Act::SetClock(..)
+        | Act::Pause(_)
         | Act::Resume(_)
         | Act::Kill(_)
         | Act::Terminate(_)

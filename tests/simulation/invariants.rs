@@ -43,6 +43,8 @@ pub(crate) struct Rules {
     pub(crate) clock_error: Duration,
     /// How late a due key may be when everything has settled: a sweep, and the time to work on it.
     pub(crate) lateness: Duration,
+    /// How often every user is looked at in full.
+    pub(crate) full_every: Duration,
     /// The record of the state table that says who leads.
     pub(crate) lease_record: String,
 }
@@ -74,6 +76,8 @@ impl Rules {
             grace: Duration::from_secs(60),
             clock_error: Duration::from_secs(2),
             lateness: Duration::from_secs(2 * 3_600),
+            // Between the end of the faults and the end of the silence.
+            full_every: Duration::from_secs(20),
             lease_record: "lease".to_owned(),
         }
     }
@@ -144,6 +148,10 @@ pub(crate) struct Book {
     deletions: VecDeque<(u64, UserId)>,
     /// All of them.
     begun: BTreeSet<UserId>,
+    /// Whom the program has deleted, and when in the history.
+    pub(crate) deleted: Vec<(u64, String)>,
+    /// What it sent to change whom, and when in the history.
+    pub(crate) sent: Vec<(u64, Call, String)>,
     /// An operator let held deletions go on.
     pub(crate) deletions_resumed: bool,
     /// Users whose row was not there then: their deletion is licensed, and uses up no budget.
@@ -229,6 +237,8 @@ pub(crate) fn take_off(world: &mut World, replica: usize, number: u64, call: Cal
     if let Some(broken) = broken {
         violation(world, 5, broken);
     }
+    let when = world.elapsed_ms();
+    world.book.sent.push((when, call, subject.to_owned()));
     world.book.in_flight.push(InFlight { number, replica, subject: subject.to_owned(), since_ms: now });
 }
 

@@ -4,7 +4,8 @@
 //! must hold all the same, `trace` the history that is printed, `harness` what drives the program.
 //! `program` is the program itself under the settings that the account's rules speak of; `stories`
 //! what happens to it, `matrix` every fault at every call of every story, `swarm` random histories,
-//! `year` a long one, `wrong` wrong programs that they have to catch.
+//! `year` a long one, `wrong` wrong programs that they have to catch; `safety`, `mass`, `forged` and
+//! `teardown` are the histories of which nobody must die who should live.
 
 #![allow(
     clippy::wildcard_enum_match_arm,
@@ -16,15 +17,21 @@ mod account;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod forged;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod invariants;
+#[cfg(test)]
+mod mass;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
 mod prng;
 #[cfg(test)]
 mod program;
+#[cfg(test)]
+mod safety;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]
@@ -33,6 +40,8 @@ mod self_test;
 mod stories;
 #[cfg(test)]
 mod swarm;
+#[cfg(test)]
+mod teardown;
 #[cfg(test)]
 mod trace;
 #[cfg(test)]

@@ -11,23 +11,23 @@ use crate::harness::{Act, Scenario};
 use crate::invariants::Rules;
 use crate::program;
 
-fn secs(n: u64) -> Duration {
+pub(crate) fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-fn days(n: u64) -> Duration {
+pub(crate) fn days(n: u64) -> Duration {
     secs(86_400 * n)
 }
 
-fn put(name: &str) -> Act {
+pub(crate) fn put(name: &str) -> Act {
     Act::PutRow(name.to_owned())
 }
 
-fn remove(name: &str) -> Act {
+pub(crate) fn remove(name: &str) -> Act {
     Act::RemoveRow(name.to_owned())
 }
 
-fn owned(name: &str, current: u64, pending: Option<u64>) -> Act {
+pub(crate) fn owned(name: &str, current: u64, pending: Option<u64>) -> Act {
     Act::OwnedUser { name: name.to_owned(), current: days(current), pending: pending.map(days) }
 }
 
@@ -49,11 +49,11 @@ pub(crate) fn tags_of(table: &str) -> Tags {
 }
 
 /// A story with a user that has nothing to do with it and is to stay as it is.
-fn story(name: &'static str) -> Scenario {
+pub(crate) fn story(name: &'static str) -> Scenario {
     with(name, |_| {})
 }
 
-fn with(name: &'static str, change: impl FnOnce(&mut Rules)) -> Scenario {
+pub(crate) fn with(name: &'static str, change: impl FnOnce(&mut Rules)) -> Scenario {
     let mut rules = Rules::contract();
     rules.orphan_min_age = secs(30);
     rules.lateness = secs(60);

@@ -65,6 +65,8 @@ pub(crate) struct Conduct {
     pub(crate) shard_life_ms: u64,
     /// Whether DescribeStream knows a filter for children.
     pub(crate) shard_filter: bool,
+    /// The user that the program runs as, by its folded name; `None`: a role.
+    pub(crate) own_user: Option<String>,
 }
 
 impl Default for Conduct {
@@ -81,6 +83,7 @@ impl Default for Conduct {
             stream_lag_ms: 0,
             shard_life_ms: 4 * 3_600_000,
             shard_filter: true,
+            own_user: None,
         }
     }
 }
@@ -147,6 +150,8 @@ pub(crate) struct World {
     pub(crate) table: Table,
     pub(crate) streams: streams::StreamSet,
     pub(crate) state: state::State,
+    /// Another table, which the program is to follow, or followed, by mistake.
+    shelf: Option<operator::Shelf>,
     pub(crate) book: Book,
     /// Calls so far.
     pub(crate) calls: u64,
@@ -197,6 +202,7 @@ impl Account {
             table: Table::new(&rules.policy.table),
             streams: streams::StreamSet::default(),
             state: state::State::default(),
+            shelf: None,
             book: Book::default(),
             faults,
             rules,
@@ -287,6 +293,11 @@ impl Account {
         world.note(4, replica, "process", || "goes on".to_owned());
         drop(world);
         self.0.switched.notify_waiters();
+    }
+
+    /// The clock of a replica's machine is set to be off by so many milliseconds.
+    pub(crate) fn set_clock(&self, replica: usize, skew_ms: i64) {
+        self.lock().replicas[replica].skew_ms = skew_ms;
     }
 
     pub(crate) fn paused(&self, replica: usize) -> bool {
