@@ -127,7 +127,7 @@ impl<P: Ports> Operator<P> {
         {
             self.obey(command).await?;
         }
-        Ok(())
+        self.brakes.store().await
     }
 
     /// Shows what is held. Says it when a hold begins, and when it has its first users, with as many

@@ -183,6 +183,8 @@ pub(crate) struct Report {
     pub(crate) deleted: Vec<(Duration, String)>,
     /// What the program sent to change whom, and when.
     pub(crate) sent: Vec<(Duration, Call, String)>,
+    /// How often each record of the state table was written.
+    pub(crate) written: BTreeMap<String, u64>,
     /// How often each kind of step was carried out.
     pub(crate) steps: BTreeMap<String, u64>,
     /// Broken invariants; what never settled; changes in the silence. Empty when all is well.
@@ -268,6 +270,7 @@ where
         sent: (world.book.sent.iter())
             .map(|(at, call, name)| (Duration::from_millis(*at), *call, name.clone()))
             .collect(),
+        written: world.book.written.clone(),
         steps: BTreeMap::new(),
         violations,
         trace: world.trace.lines().to_vec(),

@@ -7,7 +7,7 @@
 //! What an operator did by hand excuses the program until that user is as it should be again, and
 //! what just changed excuses it for [`Rules::grace`]: it decides by what it saw a moment ago.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use iam_user_controller::core::document::KeyDocument;
@@ -152,6 +152,8 @@ pub(crate) struct Book {
     pub(crate) deleted: Vec<(u64, String)>,
     /// What it sent to change whom, and when in the history.
     pub(crate) sent: Vec<(u64, Call, String)>,
+    /// How often each record of the state table was written.
+    pub(crate) written: BTreeMap<String, u64>,
     /// An operator let held deletions go on.
     pub(crate) deletions_resumed: bool,
     /// Users whose row was not there then: their deletion is licensed, and uses up no budget.

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use iam_user_controller::brakes;
 use tracing::Level;
 
 use crate::account::AccountSettings;
@@ -27,6 +28,9 @@ const MISTAKE: Duration = Duration::from_secs(3_000);
 const RESTORED: Duration = Duration::from_secs(3_000 + 5 * 60);
 /// When an operator resumes, though there is nothing left to resume.
 const RESUMED: Duration = Duration::from_secs(3_000 + 3_600);
+
+/// Of the brake's record: one in each second in which many are weighed, and some for what is granted.
+const MOST_WRITES: u64 = 300;
 
 fn name(number: u32) -> String {
     format!("user-{number:04}")
@@ -64,6 +68,11 @@ fn missed(report: &Report, log: &str) -> Vec<String> {
     }
     if let Some(late) = report.sent.iter().find(|(at, ..)| *at >= RESUMED) {
         missed.push(format!("something happens after the resumption: {late:?}"));
+    }
+    // Up to 350 KB each; DynamoDB writes 1 MB a second to a partition, the lease's included.
+    let writes = report.written.get(brakes::RECORD).copied().unwrap_or_default();
+    if writes > MOST_WRITES {
+        missed.push(format!("the brake's record is written {writes} times"));
     }
     for words in ["deletions are held", "causes=\"budget\"", "an operator has resumed deletions count=0"] {
         if !log.contains(words) {

@@ -31,13 +31,19 @@ fn everything() -> Vec<Leftover> {
     ]
 }
 
-/// Somebody with two keys and one of each other kind.
-fn removal() -> Scenario {
+/// Somebody with two keys and everything else, without a row.
+fn orphan() -> Scenario {
     let add = |leftover| Act::AddLeftover("alice".to_owned(), leftover);
-    stories::story("remove everything there is")
-        .before([put("alice"), owned("alice", 1, Some(16))])
+    stories::story("an orphan with everything there is")
+        .before([owned("alice", 1, Some(16))])
         .before(everything().into_iter().map(add))
-        .at(REMOVED, remove("alice"))
+}
+
+/// The same, whose row is removed.
+fn removal() -> Scenario {
+    let mut scenario = orphan().before([put("alice")]).at(REMOVED, remove("alice"));
+    scenario.name = "remove everything there is";
+    scenario
 }
 
 /// What is sent to take the user down, in order.
@@ -50,40 +56,52 @@ fn teardown() -> Vec<Call> {
 
 #[test]
 fn access_ends_with_the_first_calls_and_the_parameter_goes_last() {
-    let report = program::run(0, &removal());
-    assert!(report.ok(), "{}", report.story());
-    let sent = report.sent.iter().filter(|(_, _, name)| name == "alice");
-    assert_eq!(sent.map(|(_, call, _)| *call).collect::<Vec<_>>(), teardown());
+    for scenario in [removal(), orphan()] {
+        let report = program::run(0, &scenario);
+        assert!(report.ok(), "{}", report.story());
+        let sent = report.sent.iter().filter(|(_, _, name)| name == "alice");
+        assert_eq!(sent.map(|(_, call, _)| *call).collect::<Vec<_>>(), teardown());
+    }
 }
 
-/// Crashes at every call that the program makes from the removal on, reads and its own records included.
-#[test]
-fn the_complete_teardown_survives_a_crash_at_each_of_its_calls() {
-    let scenario = removal();
-    let calls = matrix::calls_of(&scenario);
+/// Every crash at every call that the program makes from shortly before the teardown on, reads and its
+/// own records included.
+fn crashes(scenario: &Scenario) -> Vec<(u64, Call, Kind)> {
+    let calls = matrix::calls_of(scenario);
     let first = calls.iter().position(|call| *call == Call::DeactivateKey).expect("a teardown");
     let before = u64::try_from(first).unwrap_or(0).saturating_sub(12);
-    let crashes: Vec<(u64, Call, Kind)> =
-        matrix::faults_after(before, &calls).filter(|(.., kind)| CRASHES.contains(kind)).collect();
-    let tally = matrix::spread(&crashes, |(at, _, kind), tally| {
-        matrix::with_faults(&scenario, &[(*at, *kind)], tally);
-    });
-    for (call, kind) in teardown().into_iter().flat_map(|call| CRASHES.map(|kind| (call, kind))) {
-        let times = teardown().into_iter().filter(|other| *other == call).count();
-        let fired = tally.fired.count(call, kind);
-        assert!(fired as usize >= times, "{kind:?} at {call:?} has fired {fired} times");
-    }
-    tally.expect_no_failure("crashes in the complete teardown");
+    matrix::faults_after(before, &calls).filter(|(.., kind)| CRASHES.contains(kind)).collect()
+}
 
-    // The same, by a version that does not read back what was left undone, must leave something behind.
-    let fails = |(at, _, kind): &(u64, Call, Kind)| {
+#[test]
+fn the_complete_teardown_survives_a_crash_at_each_of_its_calls() {
+    for scenario in [removal(), orphan()] {
+        let tally = matrix::spread(&crashes(&scenario), |(at, _, kind), tally| {
+            matrix::with_faults(&scenario, &[(*at, *kind)], tally);
+        });
+        for (call, kind) in teardown().into_iter().flat_map(|call| CRASHES.map(|kind| (call, kind))) {
+            let times = teardown().into_iter().filter(|other| *other == call).count();
+            let fired = tally.fired.count(call, kind);
+            assert!(fired as usize >= times, "{kind:?} at {call:?} has fired {fired} times");
+        }
+        tally.expect_no_failure(scenario.name);
+    }
+}
+
+/// The same by wrong versions: one that does not read back what was left undone leaves a parameter
+/// behind, and one that does not know what a user has cannot delete it.
+#[test]
+fn wrong_versions_do_not_survive_it() {
+    let fails = |scenario: &Scenario, flaw, at, kind| {
         let mut scenario = scenario.clone();
-        scenario.account.faults = Faults::scripted(&[(*at, *kind)]);
-        !wrong::run(0, &scenario, Flaw::ForgetsRemovals).ok()
+        scenario.account.faults = Faults::scripted(&[(at, kind)]);
+        !wrong::run(0, &scenario, flaw).ok()
     };
-    let left = crashes.iter().filter(|(_, call, _)| *call == Call::DeleteParameter).filter(|at| fails(at));
-    assert!(left.count() > 0, "ForgetsRemovals passes, too");
-    assert!(!wrong::run(0, &scenario, Flaw::SeesNoLeftovers).ok(), "SeesNoLeftovers passes, too");
+    let orphan = orphan();
+    let last = crashes(&orphan).into_iter().filter(|(_, call, _)| *call == Call::DeleteParameter);
+    let left = last.filter(|(at, _, kind)| fails(&orphan, Flaw::ForgetsRemovals, *at, *kind)).count();
+    assert!(left > 0, "ForgetsRemovals passes, too");
+    assert!(!wrong::run(0, &removal(), Flaw::SeesNoLeftovers).ok(), "SeesNoLeftovers passes, too");
 }
 
 /// IAM refuses to delete a user with something on it that was not there when it was listed.
