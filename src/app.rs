@@ -214,7 +214,7 @@ async fn follow_lease<P: Ports>(
     let mut watcher = Watcher::new(common.ports.clone(), holder.clone(), common.settings.lease.ttl);
     loop {
         beat.beat(common.ports.clock().monotonic());
-        common.status.progress().clock_trusted = AwsTime::of(common.ports.clock()).trusted;
+        common.status.clock_is(AwsTime::of(common.ports.clock()).trusted);
         let watch = tokio::select! {
             biased;
             () = shutdown.cancelled() => return Ok(None),

@@ -1,4 +1,8 @@
-//! The deletion brake, with its memory in the state table: what it grants is stored before it is told.
+//! The deletion brake, with its memory in the state table: what it decides is stored before it is told.
+//!
+//! Who is merely wanted is stored a second later, all together: thousands are wanted in a minute when
+//! somebody makes a mistake, each time the whole record would be written, up to 350 KB, and DynamoDB
+//! takes 1 MB a second for a partition, in which the lease may be as well.
 
 use std::sync::{Mutex as SyncMutex, PoisonError};
 
@@ -19,11 +23,17 @@ pub struct Brakes<P> {
     ports: P,
     lease: Guard<P>,
     settings: BrakeSettings,
-    brake: Mutex<Brake>,
+    kept: Mutex<Kept>,
     owned_users: SyncMutex<Option<u32>>,
     announced: SyncMutex<Vec<UserName>>,
     /// ARN and id of the first table that was seen.
     first_table: SyncMutex<Option<(String, String)>>,
+}
+
+struct Kept {
+    brake: Brake,
+    /// Whether the state table has it as it is.
+    stored: bool,
 }
 
 impl<P: Ports> Brakes<P> {
@@ -31,12 +41,12 @@ impl<P: Ports> Brakes<P> {
     ///
     /// A record that cannot be read is no licence to begin anew: everything is held.
     pub fn load(ports: P, lease: Guard<P>, settings: BrakeSettings, records: &[Record]) -> Self {
-        let brake = read(records);
+        let kept = Kept { brake: read(records), stored: true };
         Self {
             ports,
             lease,
             settings,
-            brake: Mutex::new(brake),
+            kept: Mutex::new(kept),
             owned_users: SyncMutex::new(None),
             announced: SyncMutex::default(),
             first_table: SyncMutex::default(),
@@ -83,7 +93,7 @@ impl<P: Ports> Brakes<P> {
     /// # Errors
     /// Those of the state table.
     pub async fn judge(&self, now: Timestamp) -> Result<Vec<UserName>, StateError> {
-        let due = self.brake.lock().await.next_judgement(self.settings);
+        let due = self.kept.lock().await.brake.next_judgement(self.settings);
         if due.is_none_or(|due| now < due) {
             return Ok(Vec::new());
         }
@@ -136,7 +146,7 @@ impl<P: Ports> Brakes<P> {
 
     /// Whether the deletion of this user is wanted and not granted.
     pub async fn wants(&self, name: &UserName) -> bool {
-        self.brake.lock().await.wants(name)
+        self.kept.lock().await.brake.wants(name)
     }
 
     /// Tells what a complete sweep has counted, and which users exist. Gives the names of those whose
@@ -173,28 +183,49 @@ impl<P: Ports> Brakes<P> {
 
     /// What is held, and why.
     pub async fn status(&self, now: Timestamp) -> BrakeStatus {
-        self.brake.lock().await.status(now, self.settings)
+        self.kept.lock().await.brake.status(now, self.settings)
+    }
+
+    /// Stores what was left for later.
+    ///
+    /// # Errors
+    /// Those of the state table.
+    pub async fn store(&self) -> Result<(), StateError> {
+        let mut kept = self.kept.lock().await;
+        if !kept.stored {
+            self.put(&kept.brake).await?;
+            kept.stored = true;
+        }
+        Ok(())
     }
 
     fn owned_users(&self) -> Option<u32> {
         *self.owned_users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the brake, and stores it when that changed anything, before the answer is told.
+    /// Changes the brake, and stores what has to be stored before the answer is told.
     async fn change<T>(&self, now: Timestamp, change: impl FnOnce(&mut Brake) -> T) -> Result<T, StateError> {
-        let mut brake = self.brake.lock().await;
+        let mut kept = self.kept.lock().await;
         for name in std::mem::take(&mut *self.announced.lock().unwrap_or_else(PoisonError::into_inner)) {
-            brake.announce(&name, now);
+            kept.brake.announce(&name, now);
+            kept.stored = false;
         }
-        let mut next = brake.clone();
+        let mut next = kept.brake.clone();
         let answer = change(&mut next);
-        if next != *brake {
-            let body = serde_json::to_string(&next).unwrap_or_default();
-            let record = Record { id: RECORD.to_owned(), body, token: self.lease.token() };
-            self.ports.state().put(&record).await?;
-            *brake = next;
+        if next.may_be_stored_late(&kept.brake) {
+            kept.stored &= next == kept.brake;
+        } else {
+            self.put(&next).await?;
+            kept.stored = true;
         }
+        kept.brake = next;
         Ok(answer)
+    }
+
+    async fn put(&self, brake: &Brake) -> Result<(), StateError> {
+        let body = serde_json::to_string(brake).unwrap_or_default();
+        let record = Record { id: RECORD.to_owned(), body, token: self.lease.token() };
+        self.ports.state().put(&record).await
     }
 }
 

@@ -3,6 +3,7 @@
 use prometheus::{Gauge, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::config::Keys;
+use crate::core::census::Spared;
 use crate::core::plan::State;
 use crate::ports::Clock;
 use crate::registry::KeyRole;
@@ -19,6 +20,7 @@ pub struct ProgramMetrics {
     keys_overdue: IntGauge,
     foreign_keys: IntGauge,
     orphans: IntGauge,
+    orphans_spared: IntGaugeVec,
     deletions_held: IntGauge,
     leader: IntGauge,
     sweep_last_success: Gauge,
@@ -51,12 +53,18 @@ impl ProgramMetrics {
         };
         let build_info = labelled("build_info", "Always 1; the version is the label.", "version")?;
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let spared = "Users without a row that no sweep deletes, as the last sweep counted them.";
+        let orphans_spared = labelled("orphans_spared", spared, "reason")?;
+        for why in Spared::ALL {
+            orphans_spared.with_label_values(&[why.as_str()]);
+        }
         Ok(Self {
             users: labelled("users", "Users and rows by state.", "state")?,
             key_age_max: float("access_key_age_max_seconds", "Age of the oldest current key.")?,
             keys_overdue: int("keys_overdue", "Current keys two hours and more past keys.rotate_after.")?,
             foreign_keys: int("foreign_keys", "Keys on owned users that the controller did not make.")?,
             orphans: int("orphans", "Users without a row, as the last sweep counted them.")?,
+            orphans_spared,
             deletions_held: int("deletions_held", "Deletions that wait for an operator.")?,
             leader: int("leader", "1 while this replica leads.")?,
             sweep_last_success: float(
@@ -97,6 +105,10 @@ impl ProgramMetrics {
         self.deletions_held.set(progress.deletions.as_ref().map_or(0, |held| to_i64(held.held)));
         if let Some(sweep) = &progress.last_sweep {
             self.orphans.set(to_i64(sweep.orphans));
+            for why in Spared::ALL {
+                let count = sweep.spared.get(&why).copied().unwrap_or_default();
+                self.orphans_spared.with_label_values(&[why.as_str()]).set(to_i64(count));
+            }
             self.sweep_last_success
                 .set(std::time::Duration::from_millis(sweep.started.as_millis()).as_secs_f64());
             self.sweep_duration.set(std::time::Duration::from_millis(sweep.took_millis).as_secs_f64());

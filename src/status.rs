@@ -85,6 +85,19 @@ impl Status {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the local clock is within 5 minutes of AWS's, by its last answers. Told when that changes.
+    pub fn clock_is(&self, trusted: bool) {
+        let mut progress = self.progress();
+        match (progress.clock_trusted, trusted) {
+            (true, false) => tracing::error!(
+                "the local clock is more than 5 minutes from AWS's: nothing is rotated or deleted, and this replica is not ready"
+            ),
+            (false, true) => tracing::info!("the local clock agrees with AWS's again"),
+            (true, true) | (false, false) => {}
+        }
+        progress.clock_trusted = trusted;
+    }
+
     /// Whether the program does its work or stands by to do it; else why not.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Looks at everybody and changes nothing: what `plan` prints, and what `dry_run` does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::Common;
 use crate::config::Settings;
-use crate::core::census::{Census, Orphan, OrphanRules};
+use crate::core::census::{Census, Orphan, OrphanRules, Spared};
 use crate::core::memory::Memory;
 use crate::core::observed::Glance;
 use crate::core::plan::{Desired, Next, Plan, State, View, plan};
@@ -79,6 +79,8 @@ pub struct Survey {
     pub owned_users: usize,
     /// Users without a row that a sweep may delete.
     pub orphans: usize,
+    /// Users without a row that no sweep deletes, by reason.
+    pub spared: BTreeMap<Spared, usize>,
     /// Everybody that is in the table, or is an orphan; by name.
     pub users: Vec<Planned>,
 }
@@ -94,13 +96,18 @@ impl<P: Ports> Surveyor<'_, P> {
         let rows = self.scan().await?;
         let policy = self.settings.policy();
         let rules = OrphanRules {
-            scope: self.settings.orphans.scope,
             min_age: self.settings.orphans.min_age,
             protected: &|name| self.settings.orphans.protect.matches(name),
             own_user: self.own_user.as_ref(),
         };
         let now = AwsTime::of(self.ports.clock()).now;
-        let census = Census::take(users, rows, &policy, &rules, now);
+        let mut census = Census::take(users, rows, &policy, &rules, now);
+        for name in census.perhaps_people(&policy) {
+            let call = self.ports.directory().has_console_login(&name);
+            if pace.read(self.ports, Lane::Iam, call).await? {
+                census.has_console_login(&name);
+            }
+        }
         let mut planned: Vec<Planned> = (census.invalid.iter())
             .map(|(name, reason)| Planned {
                 name: name.clone(),
@@ -122,6 +129,7 @@ impl<P: Ports> Surveyor<'_, P> {
             rows: census.rows.len() + census.invalid.len(),
             owned_users: census.owned,
             orphans: census.orphans.len(),
+            spared: census.count_spared(),
             users: planned,
         })
     }
@@ -143,6 +151,7 @@ impl<P: Ports> Surveyor<'_, P> {
             looked_at: survey.users.len() - survey.orphans,
             orphans: survey.orphans,
             orphans_due: 0,
+            spared: survey.spared.clone(),
         };
         Ok((survey, report))
     }

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::brakes::Brakes;
 use crate::config::Orphans;
-use crate::core::census::{self, Census, Orphan, OrphanRules, Sightings};
+use crate::core::census::{self, Census, Orphan, OrphanRules, Sightings, Spared};
 use crate::core::observed::Glance;
 use crate::core::plan::State;
 use crate::core::policy::{OrphanAction, Policy};
@@ -58,6 +58,9 @@ pub struct SweepReport {
     pub orphans: usize,
     /// Orphans that enough sweeps have seen, and whose deletion was asked for.
     pub orphans_due: usize,
+    /// Users without a row that no sweep deletes, by reason.
+    #[serde(default)]
+    pub spared: BTreeMap<Spared, usize>,
 }
 
 /// Why a sweep was not finished. It has deleted nobody.
@@ -119,7 +122,9 @@ impl<P: Ports> Sweeper<P> {
         self.identify_table(started).await?;
         let users = self.list_users(beat).await?;
         let rows = self.scan_table(beat).await?;
-        let census = self.take_census(users, rows, started);
+        let mut census = self.take_census(users, rows, started);
+        self.spare_people(&mut census, beat).await?;
+        tell_spared(&census);
         self.show(&census, started);
         self.quarantined(&census).await?;
         let wanted = self.tell_brake(&census, started).await?;
@@ -142,6 +147,7 @@ impl<P: Ports> Sweeper<P> {
             looked_at,
             orphans: census.orphans.len(),
             orphans_due: orphans_due.len(),
+            spared: census.count_spared(),
         })
     }
 
@@ -198,12 +204,24 @@ impl<P: Ports> Sweeper<P> {
 
     fn take_census(&self, users: Vec<Glance>, rows: Vec<String>, now: Timestamp) -> Census {
         let rules = OrphanRules {
-            scope: self.orphans.scope,
             min_age: self.orphans.min_age,
             protected: &|name| self.orphans.protect.matches(name),
             own_user: self.own_user.as_ref(),
         };
         Census::take(users, rows, &self.policy, &rules, now)
+    }
+
+    /// Asks who of those that are not owned has a console login. An answer that fails ends the sweep:
+    /// nobody is taken for a machine for want of an answer.
+    async fn spare_people(&self, census: &mut Census, beat: &Heartbeat) -> Result<(), SweepError> {
+        for name in census.perhaps_people(&self.policy) {
+            beat.beat(self.ports.clock().monotonic());
+            let call = self.ports.directory().has_console_login(&name);
+            if self.pace.read(&self.ports, Lane::Iam, call).await? {
+                census.has_console_login(&name);
+            }
+        }
+        Ok(())
     }
 
     /// Brings `/users` in line with table and account.
@@ -285,9 +303,8 @@ impl<P: Ports> Sweeper<P> {
         }
         let mut victims = Vec::new();
         for orphan in due {
-            let console = !orphan.owned && self.ports.directory().has_console_login(&orphan.name).await?;
             // The scan is over for a while; the row may be back.
-            if !console && !self.ports.users_table().contains(orphan.name.as_str()).await? {
+            if !self.ports.users_table().contains(orphan.name.as_str()).await? {
                 victims.push(orphan);
             }
         }
@@ -347,6 +364,22 @@ impl Quarantine {
     pub fn into_keys(self) -> BTreeMap<UserName, BTreeSet<AccessKeyId>> {
         let named = |(name, keys): (String, _)| UserName::parse(&name).ok().map(|name| (name, keys));
         self.0.into_iter().filter_map(named).collect()
+    }
+}
+
+/// More names than this are not told in one line.
+const NAMED: usize = 100;
+
+/// Says once a sweep who is spared for what an operator may not know of; the patterns are their own.
+fn tell_spared(census: &Census) {
+    for why in [Spared::OtherTable, Spared::ConsoleLogin] {
+        let spared = census.spared.iter().filter(|(_, reason)| **reason == why);
+        let names: Vec<&str> = spared.map(|(name, _)| name.as_str()).collect();
+        if !names.is_empty() {
+            let (users, named) = (names.len(), names.len().min(NAMED));
+            let names = names[..named].join(" ");
+            tracing::info!(users, reason = why.as_str(), names, "users without a row are spared");
+        }
     }
 }
 

@@ -286,9 +286,10 @@ variable "settings" {
       full_every = optional(string)
     }), {})
     orphans = optional(object({
-      action  = optional(string)
-      min_age = optional(string)
-      sweeps  = optional(number)
+      action                = optional(string)
+      include_console_users = optional(bool)
+      min_age               = optional(string)
+      sweeps                = optional(number)
     }), {})
     deletions = optional(object({
       max_count   = optional(number)

@@ -77,7 +77,7 @@ pub(super) async fn lead<P: Ports>(
         biased;
         lost = lease.keep(|| {
             beat.beat(common.ports.clock().monotonic());
-            common.status.progress().clock_trusted = AwsTime::of(common.ports.clock()).trusted;
+            common.status.clock_is(AwsTime::of(common.ports.clock()).trusted);
         }) => Ended::Lost(lost.to_string()),
         ended = work(common, guard, last_change, shutdown) => ended,
     };

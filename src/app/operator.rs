@@ -127,14 +127,17 @@ impl<P: Ports> Operator<P> {
         {
             self.obey(command).await?;
         }
-        Ok(())
+        self.brakes.store().await
     }
 
-    /// Shows what is held, and says it once, with every name that fits into a line.
+    /// Shows what is held. Says it when a hold begins, and when it has its first users, with as many
+    /// names as the status has.
     async fn show(&self) {
         let held = self.brakes.status(AwsTime::of(self.ports.clock()).now).await;
-        let before = self.status.progress().deletions.as_ref().map_or(0, |before| before.held);
-        if held.held > 0 && before == 0 {
+        let before = self.status.progress().deletions.clone();
+        let known = |cause| before.iter().flat_map(|before| &before.holds).any(|hold| hold.cause == cause);
+        let first = held.held > 0 && before.as_ref().is_none_or(|before| before.held == 0);
+        if first || held.holds.iter().any(|hold| !known(hold.cause)) {
             let names: Vec<_> = held.names.iter().map(ToString::to_string).collect();
             let causes: Vec<_> = held.holds.iter().map(|hold| hold.cause.as_str()).collect();
             tracing::error!(

@@ -112,6 +112,7 @@ impl Settings {
             foreign: self.keys.foreign,
             verify: self.keys.verify,
             orphan_scope: self.orphans.scope,
+            include_console_users: self.orphans.include_console_users,
             verify_timeout: self.keys.verify_timeout,
         }
     }

@@ -14,11 +14,12 @@ use super::reader::{Durations, Reader, one_of};
 const SCOPE: Key = Key::of("orphans", "scope");
 const ACTION: Key = Key::of("orphans", "action");
 const PROTECT: Key = Key::of("orphans", "protect");
+const INCLUDE_CONSOLE_USERS: Key = Key::of("orphans", "include_console_users");
 const MIN_AGE: Key = Key::of("orphans", "min_age");
 const SWEEPS: Key = Key::of("orphans", "sweeps");
 
 /// The keys of this section.
-pub(super) const KEYS: &[Key] = &[SCOPE, ACTION, PROTECT, MIN_AGE, SWEEPS];
+pub(super) const KEYS: &[Key] = &[SCOPE, ACTION, PROTECT, INCLUDE_CONSOLE_USERS, MIN_AGE, SWEEPS];
 
 const SCOPES: &[(&str, OrphanScope)] = &[("owned", OrphanScope::Owned), ("account", OrphanScope::Account)];
 
@@ -49,6 +50,8 @@ pub struct Orphans {
     pub action: OrphanAction,
     /// Names that no sweep deletes.
     pub protect: ProtectedNames,
+    /// Whether users with a console login that are not owned are orphans like others.
+    pub include_console_users: bool,
     /// A victim is at least this old.
     pub min_age: Duration,
     /// A victim was an orphan in this many sweeps running.
@@ -64,6 +67,7 @@ impl Orphans {
         );
         let protect =
             reader.required(PROTECT, &valid_patterns, |raw| raw.list().and_then(ProtectedNames::parse));
+        let include_console_users = reader.required(INCLUDE_CONSOLE_USERS, "true or false", |raw| raw.flag());
         let min_age = reader.required(MIN_AGE, &AGES.valid(), |raw| raw.duration(&AGES));
         let valid_sweeps = format!("a whole number from 1 to {MOST_SWEEPS}");
         let sweeps = reader.required(SWEEPS, &valid_sweeps, |raw| {
@@ -80,7 +84,14 @@ impl Orphans {
             );
             return None;
         }
-        Some(Self { scope, action: action?, protect, min_age: min_age?, sweeps: sweeps? })
+        Some(Self {
+            scope,
+            action: action?,
+            protect,
+            include_console_users: include_console_users?,
+            min_age: min_age?,
+            sweeps: sweeps?,
+        })
     }
 }
 

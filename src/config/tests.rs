@@ -47,6 +47,7 @@ const CONTRACT: &[Row] = &[
     row("orphans.scope",              Some("\"owned\""),                      "'owned'",              "owned"),
     row("orphans.action",             Some("\"delete\""),                     "'report'",             "report"),
     row("orphans.protect",            Some("[]"),                             "['Admin-*', 'x']",     r#"["Admin-*", "x"]"#),
+    row("orphans.include_console_users", Some("false"),                       "true",                 "true"),
     row("orphans.min_age",            Some("\"15m\""),                        "'0s'",                 "0s"),
     row("orphans.sweeps",             Some("2"),                              "1",                    "1"),
     row("deletions.max_count",        Some("10"),                             "0",                    "0"),
@@ -109,7 +110,7 @@ fn a_table_name_is_enough_and_the_rest_is_the_contract() {
     assert_eq!(settings.keys.min_overlap, days(15) / 2);
     assert_eq!((settings.keys.foreign, settings.keys.verify), (ForeignKeys::Report, true));
     assert_eq!((settings.orphans.scope, settings.orphans.action), (OrphanScope::Owned, OrphanAction::Delete));
-    assert!(settings.orphans.protect.is_empty());
+    assert!(settings.orphans.protect.is_empty() && !settings.orphans.include_console_users);
     assert_eq!(settings.deletions.max_percent.get(), 20);
     assert_eq!(settings.http.listen, "0.0.0.0:8080".parse::<SocketAddr>().unwrap());
     assert!(!settings.http.expose_users && !settings.dry_run);

@@ -40,7 +40,7 @@
 //!
 //! - After [`Verdict::Go`], before the first call of the teardown.
 //! - At once when a hold begins or ends ([`Brake::holds`]), and after [`Brake::resume`].
-//! - All else may be stored late: what is lost is asked for again.
+//! - All else may be stored late ([`Brake::may_be_stored_late`]): what is lost is asked for again.
 //!
 //! A record that is there but cannot be read is an error: starting with an empty brake would forget a
 //! hold and the table's identity.
@@ -186,8 +186,9 @@ impl Brake {
     ///
     /// `owned_users` is how many owned users exist at present, those included whose deletion was
     /// granted and is not done: the count of the last sweep, less the deletions done since. `None`
-    /// before the first sweep, when nobody can say what a percentage of them is. Where sweeps delete
-    /// users that are not owned (`orphans.scope = "account"`), those count in, too.
+    /// before the first sweep, when nobody can say what a percentage of them is. Users that are not
+    /// owned do not count, also where sweeps delete them (`orphans.scope = "account"`): the brake
+    /// then holds sooner.
     pub fn ask(
         &mut self,
         name: &UserName,
@@ -348,6 +349,18 @@ impl Brake {
         let waits = self.cases.wanted().any(|(_, case)| self.hold_on(case.grounds).is_none());
         let batch = self.batch.filter(|_| waits)?;
         Some(batch.weighed_at(settings))
+    }
+
+    /// Whether all that has changed since `before` may be stored late: who is wanted and who no longer
+    /// is, and what a sweep has counted.
+    pub fn may_be_stored_late(&self, before: &Self) -> bool {
+        self.spent == before.spent
+            && self.over_budget == before.over_budget
+            && self.table_empty == before.table_empty
+            && self.table == before.table
+            && self.other_table == before.other_table
+            && self.resumed == before.resumed
+            && self.cases.decided().eq(before.cases.decided())
     }
 
     /// Deletions that were granted and are not over: to be carried through, also by the next leader.

@@ -14,10 +14,8 @@ use super::user::{AccessKeyId, FoldedName, UserId, UserName};
 /// Begins the names of the policies that AWS attaches to a user whose key it has found in public.
 const QUARANTINE: &str = "AWSCompromisedKeyQuarantine";
 
-/// Which users without a row are orphans.
+/// Which users without a row are orphans; the rest is the policy's to say.
 pub struct OrphanRules<'a> {
-    /// `orphans.scope`.
-    pub scope: OrphanScope,
     /// `orphans.min_age`.
     pub min_age: Duration,
     /// `orphans.protect`.
@@ -39,6 +37,35 @@ pub struct Orphan {
     pub old_enough: bool,
 }
 
+/// Why no sweep deletes a user without a row, although its scope reaches it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spared {
+    /// The controller itself runs as it.
+    OwnUser,
+    /// A pattern of `orphans.protect` names it.
+    Protected,
+    /// Its tags say that it is managed from another table.
+    OtherTable,
+    /// It has a console login and is not owned, and `orphans.include_console_users` is off.
+    ConsoleLogin,
+}
+
+impl Spared {
+    /// All of them.
+    pub const ALL: [Spared; 4] = [Self::OwnUser, Self::Protected, Self::OtherTable, Self::ConsoleLogin];
+
+    /// The name in snake case, as in the metric `orphans_spared{reason}`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OwnUser => "own_user",
+            Self::Protected => "protected",
+            Self::OtherTable => "other_table",
+            Self::ConsoleLogin => "console_login",
+        }
+    }
+}
+
 /// What the account and the table hold.
 #[derive(Debug, Default)]
 pub struct Census {
@@ -52,6 +79,8 @@ pub struct Census {
     pub owned: usize,
     /// Users without a row that a sweep may delete, once they are old enough.
     pub orphans: Vec<Orphan>,
+    /// Users without a row that the scope reaches, and that no sweep deletes.
+    pub spared: BTreeMap<UserName, Spared>,
     /// Owned users that AWS has quarantined.
     pub quarantined: Vec<UserName>,
 }
@@ -83,10 +112,16 @@ impl Census {
             let user = &glance.user;
             let owned = tags::owned(&user.tags, &policy.table);
             census.owned += usize::from(owned);
-            if !wanted.contains(&user.name.folded()) && is_orphan(user, owned, rules) {
-                let old_enough = now.since(user.created) >= rules.min_age;
-                let (name, user) = (user.name.clone(), user.id.clone());
-                census.orphans.push(Orphan { name, user, owned, old_enough });
+            let in_scope = owned || policy.orphan_scope == OrphanScope::Account;
+            if in_scope && !wanted.contains(&user.name.folded()) {
+                match spared(user, policy, rules) {
+                    Some(why) => drop(census.spared.insert(user.name.clone(), why)),
+                    None => {
+                        let old_enough = now.since(user.created) >= rules.min_age;
+                        let (name, user) = (user.name.clone(), user.id.clone());
+                        census.orphans.push(Orphan { name, user, owned, old_enough });
+                    }
+                }
             }
             if owned && glance.attached_policies.iter().any(|policy| policy.starts_with(QUARANTINE)) {
                 census.quarantined.push(user.name.clone());
@@ -95,12 +130,37 @@ impl Census {
         }
         census
     }
+
+    /// The orphans that a console login would spare: whoever acts on the census has to ask for it.
+    pub fn perhaps_people(&self, policy: &Policy) -> Vec<UserName> {
+        let asked = |orphan: &&Orphan| !orphan.owned && !policy.include_console_users;
+        self.orphans.iter().filter(asked).map(|orphan| orphan.name.clone()).collect()
+    }
+
+    /// This orphan turned out to have a console login.
+    pub fn has_console_login(&mut self, name: &UserName) {
+        self.orphans.retain(|orphan| orphan.name != *name);
+        self.spared.insert(name.clone(), Spared::ConsoleLogin);
+    }
+
+    /// How many are spared, by reason.
+    pub fn count_spared(&self) -> BTreeMap<Spared, usize> {
+        let mut counts = BTreeMap::new();
+        for why in self.spared.values() {
+            *counts.entry(*why).or_default() += 1;
+        }
+        counts
+    }
 }
 
-fn is_orphan(user: &User, owned: bool, rules: &OrphanRules<'_>) -> bool {
-    (owned || rules.scope == OrphanScope::Account)
-        && rules.own_user != Some(&user.id)
-        && !(rules.protected)(&user.name)
+fn spared(user: &User, policy: &Policy, rules: &OrphanRules<'_>) -> Option<Spared> {
+    if rules.own_user == Some(&user.id) {
+        return Some(Spared::OwnUser);
+    }
+    if (rules.protected)(&user.name) {
+        return Some(Spared::Protected);
+    }
+    (!tags::sweepable(&user.tags, policy)).then_some(Spared::OtherTable)
 }
 
 /// Whether what the account shows of a user differs from how the last full look left it. Never
@@ -170,6 +230,7 @@ mod tests {
             verify: true,
             verify_timeout: Duration::from_secs(60),
             orphan_scope: crate::core::policy::OrphanScope::Owned,
+            include_console_users: false,
         }
     }
 
@@ -181,17 +242,21 @@ mod tests {
         Glance { user: User { name, id, created, boundary: None, tags }, attached_policies: vec![] }
     }
 
-    /// The names of the orphans; those that are too young in brackets.
-    fn orphans(users: Vec<Glance>, rows: &[&str], scope: OrphanScope) -> Vec<String> {
+    /// The census of an account, by the rules of the tests.
+    fn census(users: Vec<Glance>, rows: &[&str], policy: &Policy) -> Census {
         let own = UserId("AIDA-robot".into());
         let rules = OrphanRules {
-            scope,
             min_age: Duration::from_secs(900),
             protected: &|name| name.as_str().starts_with("keep-"),
             own_user: Some(&own),
         };
         let rows = rows.iter().map(|row| (*row).to_owned()).collect();
-        let census = Census::take(users, rows, &policy(), &rules, Timestamp::from_secs(2_000));
+        Census::take(users, rows, policy, &rules, Timestamp::from_secs(2_000))
+    }
+
+    /// The names of the orphans; those that are too young in brackets.
+    fn orphans(users: Vec<Glance>, rows: &[&str], scope: OrphanScope) -> Vec<String> {
+        let census = census(users, rows, &Policy { orphan_scope: scope, ..policy() });
         let shown = |orphan: &Orphan| match orphan.old_enough {
             true => orphan.name.to_string(),
             false => format!("({})", orphan.name),
@@ -217,6 +282,58 @@ mod tests {
         let rows = ["kept", "cased", "bad name"];
         assert_eq!(orphans(account(), &rows, OrphanScope::Owned), ["gone", "(young)"]);
         assert_eq!(orphans(account(), &rows, OrphanScope::Account), ["gone", "admin", "(young)"]);
+    }
+
+    /// Every user that there can be, in every scope: who is an orphan, who is spared and why, and who
+    /// is none of the sweep's business. Said from the contract, one condition after the other.
+    #[test]
+    fn everybody_is_an_orphan_or_spared_for_a_reason_or_out_of_scope() {
+        let tables = [None, Some("users"), Some("others")];
+        let names = ["robot", "keep-me", "somebody"];
+        let flags = [false, true];
+        let mut seen = 0;
+        for scope in [OrphanScope::Owned, OrphanScope::Account] {
+            for (include, managed, login, row) in flags.into_iter().flat_map(|include| {
+                flags.into_iter().flat_map(move |managed| {
+                    flags.into_iter().flat_map(move |login| flags.map(|row| (include, managed, login, row)))
+                })
+            }) {
+                for (table, name) in tables.into_iter().flat_map(|table| names.map(|name| (table, name))) {
+                    let policy = Policy { orphan_scope: scope, include_console_users: include, ..policy() };
+                    let mut glance = user(name, false);
+                    let tags = &mut glance.user.tags;
+                    tags.extend(managed.then(|| (tags::MANAGED_BY.into(), tags::CONTROLLER.into())));
+                    tags.extend(table.map(|table| (tags::TABLE.to_owned(), table.to_owned())));
+                    let rows = if row { vec![name] } else { vec![] };
+                    let mut census = census(vec![glance], &rows, &policy);
+                    for name in census.perhaps_people(&policy) {
+                        if login {
+                            census.has_console_login(&name);
+                        }
+                    }
+                    let owned = managed && table == Some("users");
+                    let reached = !row && (owned || scope == OrphanScope::Account);
+                    let spared = match (name, table) {
+                        _ if !reached => None,
+                        ("robot", _) => Some(Spared::OwnUser),
+                        ("keep-me", _) => Some(Spared::Protected),
+                        (_, Some("others")) => Some(Spared::OtherTable),
+                        _ if login && !owned && !include => Some(Spared::ConsoleLogin),
+                        _ => None,
+                    };
+                    let told = (census.orphans.len(), census.spared.values().next().copied());
+                    let orphans = usize::from(reached && spared.is_none());
+                    assert_eq!(
+                        told,
+                        (orphans, spared),
+                        "{name} {table:?} {managed} {login} {row} {policy:?}"
+                    );
+                    assert_eq!(census.count_spared().values().sum::<usize>(), census.spared.len());
+                    seen += 1;
+                }
+            }
+        }
+        assert_eq!(seen, 288);
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub struct Policy {
     pub min_overlap: Duration,
     /// Whether a user that is not owned may be an orphan, and so be deleted.
     pub orphan_scope: OrphanScope,
+    /// Whether that goes for users with a console login, too.
+    pub include_console_users: bool,
     /// What to do about keys that the controller did not make.
     pub foreign: ForeignKeys,
     /// Whether a new key must be accepted by AWS before it is published.

@@ -1,7 +1,7 @@
 //! The tags that the controller writes, and what they say.
 
 use super::observed::{Tags, User};
-use super::policy::{Adopt, Policy};
+use super::policy::{Adopt, OrphanScope, Policy};
 use super::time::Timestamp;
 use super::user::AccessKeyId;
 
@@ -50,6 +50,20 @@ pub fn owned(tags: &Tags, table: &str) -> bool {
     value(tags, MANAGED_BY) == Some(CONTROLLER) && value(tags, TABLE) == Some(table)
 }
 
+/// The other table from which a user is managed, when its tags name one.
+///
+/// One tag is enough to leave it alone; to own it takes both.
+pub fn other_table<'a>(tags: &'a Tags, table: &str) -> Option<&'a str> {
+    value(tags, TABLE).filter(|other| *other != table)
+}
+
+/// Whether a sweep may delete the user for want of a row, as far as its tags tell: it is owned, or
+/// everybody is in question and it is no other controller's.
+pub fn sweepable(tags: &Tags, policy: &Policy) -> bool {
+    owned(tags, &policy.table)
+        || policy.orphan_scope == OrphanScope::Account && other_table(tags, &policy.table).is_none()
+}
+
 /// Why a user that a row names may not be taken over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotAdoptable {
@@ -75,8 +89,8 @@ pub fn adoptable<'a>(
     match policy.adopt {
         Adopt::Never => Err(NotAdoptable::Never),
         Adopt::Always => Ok(()),
-        Adopt::Tagged => match value(&user.tags, TABLE) {
-            Some(other) if other != policy.table => Err(NotAdoptable::OwnedElsewhere(other.to_owned())),
+        Adopt::Tagged => match other_table(&user.tags, &policy.table) {
+            Some(other) => Err(NotAdoptable::OwnedElsewhere(other.to_owned())),
             _ if keys.any(|key| key_tag(&user.tags, key).is_some()) => Ok(()),
             _ => Err(NotAdoptable::NotTagged),
         },

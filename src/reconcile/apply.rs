@@ -5,7 +5,6 @@ use super::{AwsTime, File, LOOK_AGAIN, Look, Reconciler, Trigger};
 use crate::core::memory::{Hand, Mint};
 use crate::core::observed::{Key, Observed, Tags, User};
 use crate::core::plan::Plan;
-use crate::core::policy::OrphanScope;
 use crate::core::step::Step;
 use crate::core::tags;
 use crate::core::time::Timestamp;
@@ -61,10 +60,10 @@ impl<P: Ports> Reconciler<P> {
         let Some(expected) = &observed.user else { return Ok(()) };
         let call = self.ports.directory().user(name);
         let seen = self.pace.read(&self.ports, Lane::Iam, call).await?;
-        let condemned = file.memory.condemned.as_ref() == Some(&expected.id)
-            && self.policy.orphan_scope == OrphanScope::Account;
+        let condemned = file.memory.condemned.as_ref() == Some(&expected.id);
         let same = seen.is_some_and(|seen| {
-            seen.id == expected.id && (condemned || tags::owned(&seen.tags, &self.policy.table))
+            let ours = tags::owned(&seen.tags, &self.policy.table);
+            seen.id == expected.id && (ours || condemned && tags::sweepable(&seen.tags, &self.policy))
         });
         if same {
             return Ok(());

@@ -1,6 +1,7 @@
 """Answers of AWS that are incomplete or wrong, for the proxy's `rewrite`."""
 
 import json
+import re
 import time
 import xml.etree.ElementTree as ElementTree
 
@@ -45,6 +46,17 @@ def page_of_users(number, of):
             result.find(f"{{{IAM}}}IsTruncated").text = "true"
             ElementTree.SubElement(result, f"{{{IAM}}}Marker").text = f"page-{number + 1}"
         return status, headers, ElementTree.tostring(root)
+
+    return change
+
+
+def caller(user):
+    """GetCallerIdentity as it answers this user (as GetUser shows it), where it does not refuse."""
+
+    def change(_, status, headers, content):
+        for field in ("Arn", "UserId"):
+            content = re.sub(rf"<{field}>.*?</{field}>", f"<{field}>{user[field]}</{field}>", content.decode()).encode()
+        return status, headers, content
 
     return change
 

@@ -1,7 +1,15 @@
-"""Everything that a user can have at once, removed, with a kill -9 before and after each call of it."""
+"""Everything that a user can have at once, removed, with a kill -9 before and after each call of it.
+
+And with AWS's own reasons to refuse a call for now.
+"""
+
+import itertools
+import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 from chapters import Remove
 from test_crashes import kill_at_each_call
+from waiting import eventually
 
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----"
 PUBLIC_KEY = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQC7 nobody@nowhere"
@@ -63,3 +71,40 @@ class RemoveEverything(Remove):
 
 def test_the_complete_teardown_survives_a_kill_at_each_of_its_calls(account, worlds, figure):
     kill_at_each_call(RemoveEverything, account, worlds, figure)
+
+
+def refuse_once(world, actions):
+    """One life in which each of these calls is refused once, because something else is under way."""
+    chapter, proxy = RemoveEverything(world, world.name()), world.proxy()
+    daemon = world.daemon(proxy, **chapter.settings)
+    chapter.begin()
+    rules = []
+    for action, code in zip(actions, itertools.cycle(("ConcurrentModification", "EntityTemporarilyUnmodifiable"))):
+        code = "DeleteConflict" if action == "iam:DeleteUser" else code
+        rules.append(proxy.answer(1, 409, code, lambda call, action=action: str(call) == action))
+    daemon.start()
+    chapter.trigger()
+    try:
+        eventually(chapter.done, 90, "it settles", every=0.3)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; calls: {list(map(str, proxy.since()))}") from None
+    assert all(rule.fired.is_set() for rule in rules), [str(call) for call in proxy.since()]
+
+
+def test_the_complete_teardown_survives_conflicts_at_each_of_its_calls(worlds, figure):
+    actions = [action for action in dict.fromkeys(RemoveEverything.calls) if action.startswith("iam:")]
+    # Each refusal doubles the pause before the next look, so that one life is not refused everything.
+    groups = [actions[n::4] for n in range(4)]
+
+    def outcome(group, world):
+        try:
+            refuse_once(world, group)
+        except Exception:
+            return f"{group}, {world.prefix}:\n{traceback.format_exc(limit=-2)}"
+        finally:
+            world.close()
+
+    with ThreadPoolExecutor(len(groups)) as pool:
+        failed = [text for text in pool.map(outcome, groups, [worlds() for _ in groups]) if text]
+    assert not failed, "\n".join(failed)
+    figure(f"teardown of everything: refused once with a conflict: {', '.join(actions)}")

@@ -1,6 +1,8 @@
 //! Which call of the program goes wrong, and how: by script (fault F at call number k) or by seeded
 //! rates; and what has been fired so far.
 
+use std::collections::BTreeMap;
+
 use crate::prng::Prng;
 
 macro_rules! calls {
@@ -236,6 +238,15 @@ impl Fired {
     }
 }
 
+/// A call that goes wrong every time, until it is mended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outage {
+    pub(crate) call: Call,
+    /// The pages before this one of a list or a scan are answered; 1 for all of them.
+    pub(crate) from_page: u32,
+    pub(crate) kind: Kind,
+}
+
 /// The faults of one history.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults {
@@ -243,6 +254,10 @@ pub(crate) struct Faults {
     pub(crate) script: Vec<(u64, Kind)>,
     /// Chance of each kind at each call that it applies to, in a million.
     pub(crate) per_million: [u32; Kind::COUNT],
+    /// What does not work at present.
+    pub(crate) outages: Vec<Outage>,
+    /// The page that was asked for last, of lists and scans.
+    pages: BTreeMap<Call, u32>,
     /// Off: nothing goes wrong any more but by the script.
     pub(crate) off: bool,
     /// How the state table is, all the while.
@@ -267,14 +282,28 @@ impl Faults {
         self
     }
 
-    /// What happens to call number `number`.
-    pub(crate) fn decide(&mut self, call: Call, number: u64, prng: &mut Prng) -> Option<Kind> {
+    /// What happens to call number `number`, about `subject`.
+    pub(crate) fn decide(&mut self, call: Call, subject: &str, number: u64, prng: &mut Prng) -> Option<Kind> {
         let scripted = self.script.iter().find(|(at, _)| *at == number).map(|(_, kind)| *kind);
-        let kind = scripted.or_else(|| self.draw(call, prng)).filter(|kind| kind.applies_to(call));
+        let kind = scripted.or_else(|| self.outage(call, subject)).or_else(|| self.draw(call, prng));
+        let kind = kind.filter(|kind| kind.applies_to(call));
         let weather = if call.state() && !self.off { self.weather } else { Weather::Well };
         let kind = kind.or_else(|| weather.strikes(prng))?;
         self.fired.0[call as usize][kind as usize] += 1;
         Some(kind)
+    }
+
+    fn outage(&mut self, call: Call, subject: &str) -> Option<Kind> {
+        // The subject of these calls is the token of the page.
+        let page = match call {
+            Call::Glance | Call::Scan if !subject.is_empty() => {
+                self.pages.get(&call).copied().unwrap_or(1).saturating_add(1)
+            }
+            _ => 1,
+        };
+        self.pages.insert(call, page);
+        let broken = self.outages.iter().find(|outage| outage.call == call && page >= outage.from_page);
+        broken.filter(|_| !self.off).map(|outage| outage.kind)
     }
 
     fn draw(&self, call: Call, prng: &mut Prng) -> Option<Kind> {

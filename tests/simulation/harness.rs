@@ -17,7 +17,7 @@ use iam_user_controller::core::user::UserName;
 use tokio_util::sync::CancellationToken;
 
 use crate::account::{Account, AccountSettings, Made, ReplicaPorts, World};
-use crate::faults::{Fired, Weather};
+use crate::faults::{Call, Fired, Outage, Weather};
 use crate::invariants;
 use crate::prng::Prng;
 
@@ -77,6 +77,20 @@ pub(crate) enum Act {
         current: Duration,
         pending: Option<Duration>,
     },
+    /// These calls go wrong until [`Act::Mend`].
+    Break(Vec<Outage>),
+    Mend,
+    DropTable,
+    /// Another table of the same name, with these rows.
+    RestoreTable(Vec<String>),
+    /// The program is killed and started again for another table, or for its own again.
+    SwapTable {
+        name: String,
+        rows: Vec<String>,
+        own_state: bool,
+    },
+    /// Scans pass these rows over.
+    Unscanned(Vec<String>),
     /// Calls of a replica hang.
     Pause(usize),
     Resume(usize),
@@ -169,6 +183,12 @@ pub(crate) struct Report {
     /// How long after the faults' end everything was as it should be.
     pub(crate) settled_after: Option<Duration>,
     pub(crate) fired: Fired,
+    /// Whom the program has deleted, and when.
+    pub(crate) deleted: Vec<(Duration, String)>,
+    /// What the program sent to change whom, and when.
+    pub(crate) sent: Vec<(Duration, Call, String)>,
+    /// How often each record of the state table was written.
+    pub(crate) written: BTreeMap<String, u64>,
     /// How often each kind of step was carried out.
     pub(crate) steps: BTreeMap<String, u64>,
     /// Broken invariants; what never settled; changes in the silence. Empty when all is well.
@@ -252,6 +272,13 @@ where
         simulated: Duration::from_millis(world.elapsed_ms()),
         settled_after,
         fired: world.faults.fired.clone(),
+        deleted: (world.book.deleted.iter())
+            .map(|(at, name)| (Duration::from_millis(*at), name.clone()))
+            .collect(),
+        sent: (world.book.sent.iter())
+            .map(|(at, call, name)| (Duration::from_millis(*at), *call, name.clone()))
+            .collect(),
+        written: world.book.written.clone(),
         steps: BTreeMap::new(),
         violations,
         trace: world.trace.lines().to_vec(),
@@ -411,6 +438,10 @@ impl Stage<'_> {
                 tokio::time::advance(time.saturating_sub(DELIVERED)).await;
                 self.account.sleep(false);
             }
+            Act::SwapTable { name, rows, own_state } => {
+                self.account.crash(0);
+                self.account.operate(|world| world.swap_table(name, rows, *own_state));
+            }
             Act::ResumeDeletions => self.account.operate(|world| {
                 invariants::resume_deletions(world);
                 (self.scenario.resume)(world);
@@ -468,7 +499,13 @@ fn by_hand(world: &mut World, act: &Act) {
                 world.make_owned_user(&name, *current, *pending);
             }
         }
-        Act::Pause(_)
+        Act::Break(outages) => world.faults.outages.clone_from(outages),
+        Act::Mend => world.faults.outages.clear(),
+        Act::DropTable => world.drop_table(),
+        Act::RestoreTable(rows) => world.restore_table(rows),
+        Act::Unscanned(rows) => world.table.unscanned = rows.iter().cloned().collect(),
+        Act::SwapTable { .. }
+        | Act::Pause(_)
         | Act::Resume(_)
         | Act::Freeze(..)
         | Act::Clock(..)

@@ -43,6 +43,8 @@ pub(crate) struct Rules {
     pub(crate) clock_error: Duration,
     /// How late a due key may be when everything has settled: a sweep, and the time to work on it.
     pub(crate) lateness: Duration,
+    /// How often every user is looked at in full.
+    pub(crate) full_every: Duration,
     /// The record of the state table that says who leads.
     pub(crate) lease_record: String,
 }
@@ -63,6 +65,7 @@ impl Rules {
                 verify: true,
                 verify_timeout: Duration::from_secs(60),
                 orphan_scope: iam_user_controller::core::policy::OrphanScope::Owned,
+                include_console_users: false,
             },
             template: ParameterTemplate::parse("/iam_users/{UserName}_keys").expect("the contract's own"),
             scope: OrphanScope::Owned,
@@ -73,6 +76,8 @@ impl Rules {
             grace: Duration::from_secs(60),
             clock_error: Duration::from_secs(2),
             lateness: Duration::from_secs(2 * 3_600),
+            // Between the end of the faults and the end of the silence.
+            full_every: Duration::from_secs(20),
             lease_record: "lease".to_owned(),
         }
     }
@@ -149,9 +154,15 @@ pub(crate) struct Book {
     /// Which users the program deleted, or tried to.
     begun: BTreeSet<UserId>,
     /// Their parameters.
-    deleted: BTreeSet<String>,
+    bereft: BTreeSet<String>,
     /// When it began with those that still count.
     deletions: VecDeque<u64>,
+    /// Whom the program has deleted, and when in the history.
+    pub(crate) deleted: Vec<(u64, String)>,
+    /// What it sent to change whom, and when in the history.
+    pub(crate) sent: Vec<(u64, Call, String)>,
+    /// How often each record of the state table was written.
+    pub(crate) written: BTreeMap<String, u64>,
     /// An operator let held deletions go on.
     pub(crate) deletions_resumed: bool,
     /// When that was last.
@@ -277,6 +288,8 @@ pub(crate) fn take_off(
     if let Some(broken) = broken {
         violation(world, 5, broken);
     }
+    let when = world.elapsed_ms();
+    world.book.sent.push((when, call, subject.to_owned()));
     world.book.in_flight.push(flight);
 }
 
@@ -370,12 +383,31 @@ fn removal_evidence(world: &World, folded: &str, user: &SimUser) -> Result<(), S
         if world.rules.action == OrphanAction::Report {
             return Err("orphans are to be reported".to_owned());
         }
+        if !is_owned(user.tags.get(), &world.rules.policy)
+            && let Some(why) = not_for_a_sweep(world, user)
+        {
+            return Err(why);
+        }
         let age = world.now.saturating_sub(user.created_ms);
         if age + ms(world.rules.clock_error) + 1_000 < ms(world.rules.orphan_min_age) {
             return Err(TOO_YOUNG.to_owned());
         }
     }
     Ok(())
+}
+
+/// Why nobody may be deleted by a sweep who is not owned; whatever a hand has just done to the user
+/// may not have been seen yet.
+fn not_for_a_sweep(world: &World, user: &SimUser) -> Option<String> {
+    let policy = &world.rules.policy;
+    if user.meddled_ms.is_some_and(|at| at + ms(world.rules.grace) >= world.now) {
+        return None;
+    }
+    if tag(user.tags.get(), OWNERSHIP[1]).is_some_and(|table| table != policy.table) {
+        return Some("it belongs to another table".to_owned());
+    }
+    let person = user.leftovers.get().contains(&Leftover::LoginProfile);
+    (person && !policy.include_console_users).then(|| "it has a console login".to_owned())
 }
 
 fn adoptable(world: &World, folded: &str, user: &SimUser) -> bool {
@@ -451,7 +483,7 @@ pub(crate) fn before(world: &mut World, folded: &str, change: &Change<'_>) {
     if matches!(change, Change::DeleteUser) {
         if let Some(user) = world.iam.live(folded) {
             let parameter = world.parameter_of(&user.name);
-            world.book.deleted.insert(parameter);
+            world.book.bereft.insert(parameter);
         }
         brake(world, folded);
     }
@@ -913,7 +945,7 @@ fn orphans(world: &World, faults: &mut Vec<String>) {
             let parameter = UserName::parse(row).ok().map(|row| world.parameter_of(&row));
             parameter.as_ref() == Some(name) && life.recorded && life.owed_ms.is_some()
         });
-        let deleted = world.book.deleted.contains(name);
+        let deleted = world.book.bereft.contains(name);
         let abandoned = (told || deleted)
             && world.ssm.parameters.get(name).is_some_and(|parameter| parameter.secure)
             && world.iam.live(owner).is_none()

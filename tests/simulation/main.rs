@@ -5,7 +5,8 @@
 //! `program` is the program itself under the settings that the account's rules speak of; `stories`
 //! what happens to it, `matrix` every fault at every call of every story, `replicas` a leader that
 //! stands still at every call, `flapping` a state table that does not keep well, `swarm` random
-//! histories, `year` a long one, `wrong` wrong programs that they have to catch.
+//! histories, `year` a long one, `wrong` wrong programs that they have to catch; `safety`, `mass`,
+//! `forged` and `teardown` are the histories of which nobody must die who should live.
 
 #![allow(
     clippy::wildcard_enum_match_arm,
@@ -19,9 +20,13 @@ mod faults;
 #[cfg(test)]
 mod flapping;
 #[cfg(test)]
+mod forged;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod invariants;
+#[cfg(test)]
+mod mass;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
@@ -31,6 +36,8 @@ mod program;
 #[cfg(test)]
 mod replicas;
 #[cfg(test)]
+mod safety;
+#[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 mod self_test;
@@ -38,6 +45,8 @@ mod self_test;
 mod stories;
 #[cfg(test)]
 mod swarm;
+#[cfg(test)]
+mod teardown;
 #[cfg(test)]
 mod trace;
 #[cfg(test)]

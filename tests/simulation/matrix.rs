@@ -132,7 +132,20 @@ fn the_same_seed_gives_the_same_history_of_the_program() {
 
 /// Everything that the program logs, in all detail: no secret may be in it.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// What is logged from this level on while `work` runs, and what it gives.
+    pub(crate) fn of<T>(level: tracing::Level, work: impl FnOnce() -> T) -> (T, String) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
+        let subscriber = subscriber.with_writer(move || writer.clone()).finish();
+        let done = tracing::subscriber::with_default(subscriber, work);
+        let text = log.0.lock().expect("nobody panics");
+        (done, String::from_utf8_lossy(&text).into_owned())
+    }
+}
 
 impl Write for Log {
     fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
@@ -150,11 +163,7 @@ impl Write for Log {
 fn every_story_ends_well_then_is_silent_and_no_log_tells_a_secret() {
     let stories = stories::all();
     let tally = spread(&stories, |scenario, tally| {
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
-        let subscriber = subscriber.with_writer(move || writer.clone()).finish();
-        tracing::subscriber::with_default(subscriber, || {
+        let ((), text) = Log::of(tracing::Level::TRACE, || {
             for seed in 0..3 {
                 tally.add(&program::run(seed, scenario), || format!("seed {seed}"));
             }
@@ -163,8 +172,6 @@ fn every_story_ends_well_then_is_silent_and_no_log_tells_a_secret() {
             scenario.faults_until = Duration::from_secs(60);
             tally.add(&program::run(3, &scenario), || "seed 3 with faults".to_owned());
         });
-        let log = log.0.lock().expect("nobody panics");
-        let text = String::from_utf8_lossy(&log);
         assert!(text.contains("leading"), "{}: nothing was logged", scenario.name);
         assert!(!text.contains(SECRET_MARK), "{}: invariant 9: a secret was logged", scenario.name);
     });
@@ -173,7 +180,7 @@ fn every_story_ends_well_then_is_silent_and_no_log_tells_a_secret() {
 }
 
 /// Which calls a history makes until it has settled.
-fn calls_of(scenario: &Scenario) -> Vec<Call> {
+pub(crate) fn calls_of(scenario: &Scenario) -> Vec<Call> {
     let mut scenario = scenario.clone();
     scenario.account.keep_text = true;
     let report = program::run(0, &scenario);
@@ -182,14 +189,14 @@ fn calls_of(scenario: &Scenario) -> Vec<Call> {
 }
 
 /// One history of a story with these faults.
-fn with_faults(scenario: &Scenario, script: &[(u64, Kind)], tally: &mut Tally) {
+pub(crate) fn with_faults(scenario: &Scenario, script: &[(u64, Kind)], tally: &mut Tally) {
     let mut scenario = scenario.clone();
     scenario.account.faults = Faults::scripted(script);
     tally.add(&program::run(0, &scenario), || format!("{script:?}"));
 }
 
 /// Every fault at every call that comes after call number `after`.
-fn faults_after(after: u64, calls: &[Call]) -> impl Iterator<Item = (u64, Call, Kind)> {
+pub(crate) fn faults_after(after: u64, calls: &[Call]) -> impl Iterator<Item = (u64, Call, Kind)> {
     (1..).zip(calls).filter(move |(at, _)| *at > after).flat_map(|(at, call)| {
         Kind::ALL.iter().filter(|kind| kind.applies_to(*call)).map(move |kind| (at, *call, *kind))
     })

@@ -28,6 +28,8 @@ pub(crate) fn settings(rules: &Rules) -> Settings {
     settings.users.permissions_boundary = policy.boundary.clone();
     settings.orphans.scope = rules.scope;
     settings.orphans.action = rules.action;
+    settings.orphans.include_console_users = policy.include_console_users;
+    settings.sweep.full_every = rules.full_every;
     settings.orphans.min_age = rules.orphan_min_age;
     (settings.deletions.max_count, _, settings.deletions.window) = rules.brake;
     settings
@@ -49,8 +51,6 @@ fn written(rules: &Rules) -> Settings {
         ("TABLE__NAME", rules.policy.table.clone()),
         ("ORPHANS__PROTECT", format!("[{}]", protect.join(","))),
         ("DELETIONS__MAX_PERCENT", percent.to_string()),
-        // Every user is looked at in full between the end of the faults and the end of the silence.
-        ("SWEEP__FULL_EVERY", "20s".to_owned()),
         // Polls that find nothing are most of a history; the feed's pace is not what is tested here.
         ("STREAM__POLL_INTERVAL", "1s".to_owned()),
         ("STREAM__IDLE_INTERVAL", "5s".to_owned()),
@@ -58,6 +58,13 @@ fn written(rules: &Rules) -> Settings {
     let env = env.into_iter().map(|(key, value)| (format!("IUC_{key}"), value));
     let settings = config::load(None, env).expect("settings that the program accepts");
     read.insert(key, settings.clone());
+    settings
+}
+
+/// The settings of a process that starts now: they name the table that there is.
+pub(crate) fn settings_of(ports: &ReplicaPorts, settings: &Settings) -> Settings {
+    let mut settings = settings.clone();
+    settings.table.name.clone_from(&ports.account().lock().table.name);
     settings
 }
 
@@ -88,7 +95,8 @@ pub(crate) fn run(seed: u64, scenario: &Scenario) -> Report {
     let mut report = harness::run(seed, scenario, |ports, shutdown| {
         let (holder, metrics) = (holder(&ports), Registry::new());
         processes.borrow_mut().push(metrics.clone());
-        process(ports, settings.clone(), metrics, holder, shutdown)
+        let settings = settings_of(&ports, &settings);
+        process(ports, settings, metrics, holder, shutdown)
     });
     for family in processes.into_inner().iter().flat_map(Registry::gather) {
         if family.name() != "iam_user_controller_actions_total" {

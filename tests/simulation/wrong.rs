@@ -1,5 +1,5 @@
 //! Wrong versions of the program: each has one thing done wrong at a port, or is configured otherwise
-//! than the invariants believe. Random histories have to catch them.
+//! than the invariants believe. Random histories have to catch them, or the bars of `safety`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -14,22 +14,22 @@ use iam_user_controller::core::secret::Secret;
 use iam_user_controller::core::time::Timestamp;
 use iam_user_controller::core::user::{AccessKeyId, UserId, UserName};
 use iam_user_controller::ports::{
-    Batch, CallError, Caller, ChangeKind, Directory, Fault, Identity, ItemPage, MintedKey, NewUser, Page,
-    ParameterValue, Ports, Position, Proof, Receipt, Record, SequenceNumber, ShardDescription, ShardId,
+    Batch, CallError, Caller, ChangeKind, Clock, Directory, Fault, Identity, ItemPage, MintedKey, NewUser,
+    Page, ParameterValue, Ports, Position, Proof, Receipt, Record, SequenceNumber, ShardDescription, ShardId,
     ShardIterator, ShardPage, StateError, StateStore, StreamError, Streams, TableDescription, UsersTable,
     Vault,
 };
 use prometheus::Registry;
 
 use crate::account::ReplicaPorts;
-use crate::harness::{self, Report};
+use crate::harness::{self, Report, Scenario};
 use crate::matrix;
 use crate::program;
 use crate::swarm;
 
 /// One thing done wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flaw {
+pub(crate) enum Flaw {
     /// CreateAccessKey is sent again when its answer is lost.
     RetriesCreateKey,
     /// Keys are published without a proof.
@@ -70,10 +70,29 @@ enum Flaw {
     CheckpointsAhead,
     /// A shard is read from its end, not from its beginning.
     BeginsAtTheEnd,
-    /// A table of the same name is taken for the same table.
+    /// Every table is taken for the same table.
     ForgetsTableId,
+    /// A read of the table that fails has found nothing of interest; of a table that is gone, too.
+    ErrorMeansNoRow,
+    /// Who is not in the scan, or in the part of it that was answered, has no row.
+    BelievesScan,
+    /// An empty table is a table like others.
+    NeverEmpty,
+    /// A list of users that fails ends there.
+    ErrorEndsList,
+    /// A parameter that cannot be read is taken for one that is gone.
+    ErrorMeansNoParameter,
+    /// The local clock is right.
+    TrustsClock,
+    /// Who is owned by anybody is owned by us.
+    OwnsAll,
+    /// The program does not know that it runs as a user.
+    ForgetsItself,
+    /// The answer to a question about leftovers is that there are none.
+    SeesNoLeftovers,
 }
 
+/// Those that random histories have to catch.
 const FLAWS: [Flaw; 21] = [
     Flaw::RetriesCreateKey,
     Flaw::ProvesNothing,
@@ -118,6 +137,15 @@ struct Wrong {
     flaw: Flaw,
     secret: Arc<Mutex<Option<String>>>,
     stream: Arc<Mutex<Read>>,
+    table: Arc<Mutex<Seen>>,
+}
+
+/// What was seen of the users table.
+#[derive(Default)]
+struct Seen {
+    description: Option<TableDescription>,
+    /// Rows of the last scan.
+    scanned: BTreeSet<String>,
 }
 
 /// What was read of the stream.
@@ -139,12 +167,22 @@ const MINTING: &str = "iam-user-controller:minting";
 
 impl Directory for Wrong {
     async fn glance(&self, token: Option<&str>) -> Result<Page<Glance>, CallError> {
-        self.right.glance(token).await
+        let mut page = match self.right.glance(token).await {
+            Err(_) if self.flaw == Flaw::ErrorEndsList => Page { items: Vec::new(), next: None },
+            answer => answer?,
+        };
+        page.items.iter_mut().for_each(|glance| self.claim(&mut glance.user));
+        Ok(page)
     }
     async fn user(&self, name: &UserName) -> Result<Option<User>, CallError> {
         match self.right.user(name).await {
             Err(_) if self.flaw == Flaw::ErrorMeansNoUser => Ok(None),
-            answer => answer,
+            mut answer => {
+                if let Ok(Some(user)) = &mut answer {
+                    self.claim(user);
+                }
+                answer
+            }
         }
     }
     async fn keys(&self, name: &UserName) -> Result<Option<Vec<Key>>, CallError> {
@@ -154,7 +192,10 @@ impl Directory for Wrong {
         self.right.has_console_login(name).await
     }
     async fn leftovers(&self, name: &UserName) -> Result<Vec<Leftover>, CallError> {
-        self.right.leftovers(name).await
+        match self.flaw {
+            Flaw::SeesNoLeftovers => Ok(Vec::new()),
+            _ => self.right.leftovers(name).await,
+        }
     }
     async fn create_user(&self, user: &NewUser) -> Result<(UserId, Timestamp, Receipt), CallError> {
         let mut user = user.clone();
@@ -211,7 +252,10 @@ impl Directory for Wrong {
 
 impl Vault for Wrong {
     async fn get(&self, name: &ParameterName) -> Result<Option<ParameterValue>, CallError> {
-        Vault::get(&self.right, name).await
+        match Vault::get(&self.right, name).await {
+            Err(_) if self.flaw == Flaw::ErrorMeansNoParameter => Ok(None),
+            answer => answer,
+        }
     }
     async fn put(&self, name: &ParameterName, text: &Secret) -> Result<Receipt, CallError> {
         let document = KeyDocument::parse(text).ok().filter(|_| self.flaw == Flaw::PublishesCurrentOnly);
@@ -233,7 +277,11 @@ impl Vault for Wrong {
 
 impl Identity for Wrong {
     async fn caller(&self) -> Result<Caller, CallError> {
-        self.right.caller().await
+        let mut caller = self.right.caller().await?;
+        if self.flaw == Flaw::ForgetsItself {
+            caller.arn = caller.arn.replace(":user/", ":assumed-role/");
+        }
+        Ok(caller)
     }
     async fn prove(&self, key: &AccessKeyId, secret: &Secret) -> Result<Proof, CallError> {
         match self.flaw {
@@ -248,17 +296,42 @@ impl UsersTable for Wrong {
         let mut table = UsersTable::describe(&self.right).await?;
         if let Some(table) = table.as_mut().filter(|_| self.flaw == Flaw::ForgetsTableId) {
             table.id = "always the same".to_owned();
+            table.arn = "always the same".to_owned();
         }
-        Ok(table)
+        let mut seen = self.table.lock().expect("nobody panics");
+        match (table, self.flaw) {
+            (None, Flaw::ErrorMeansNoRow) => Ok(seen.description.clone()),
+            (table, _) => {
+                seen.description = table.clone().or(seen.description.take());
+                Ok(table)
+            }
+        }
     }
     async fn contains(&self, name: &str) -> Result<bool, CallError> {
-        self.right.contains(name).await
+        match (self.right.contains(name).await, self.flaw) {
+            (Err(_), Flaw::ErrorMeansNoRow) => Ok(false),
+            (_, Flaw::BelievesScan) => Ok(self.table.lock().expect("nobody panics").scanned.contains(name)),
+            (answer, _) => answer,
+        }
     }
     async fn scan(&self, after: Option<&str>) -> Result<ItemPage, CallError> {
-        let mut page = self.right.scan(after).await?;
+        let mut page = match (self.right.scan(after).await, self.flaw) {
+            // So that it is not empty, which is another matter.
+            (Err(_), Flaw::ErrorMeansNoRow) => ItemPage { names: vec!["nobody".to_owned()], next: None },
+            (Err(_), Flaw::BelievesScan) => ItemPage { names: Vec::new(), next: None },
+            (answer, _) => answer?,
+        };
         if self.flaw == Flaw::ScansOnePage {
             page.next = None;
         }
+        if self.flaw == Flaw::NeverEmpty && after.is_none() && page.names.is_empty() {
+            page.names.push("nobody".to_owned());
+        }
+        let mut seen = self.table.lock().expect("nobody panics");
+        if after.is_none() {
+            seen.scanned.clear();
+        }
+        seen.scanned.extend(page.names.iter().cloned());
         Ok(page)
     }
 }
@@ -342,6 +415,31 @@ impl StateStore for Wrong {
     }
 }
 
+impl Clock for Wrong {
+    fn now(&self) -> Timestamp {
+        self.right.now()
+    }
+    fn monotonic(&self) -> Duration {
+        self.right.monotonic()
+    }
+    fn skew_millis(&self) -> Option<i64> {
+        self.right.skew_millis().filter(|_| self.flaw != Flaw::TrustsClock)
+    }
+    fn random(&self) -> u64 {
+        self.right.random()
+    }
+}
+
+impl Wrong {
+    fn claim(&self, user: &mut User) {
+        let table = "iam-user-controller:table";
+        if self.flaw == Flaw::OwnsAll && user.tags.contains_key(table) {
+            let ours = self.right.account().lock().table.name.clone();
+            user.tags.insert(table.to_owned(), ours);
+        }
+    }
+}
+
 impl Ports for Wrong {
     type Directory = Self;
     type Vault = Self;
@@ -349,7 +447,7 @@ impl Ports for Wrong {
     type UsersTable = Self;
     type Streams = Self;
     type StateStore = Self;
-    type Clock = ReplicaPorts;
+    type Clock = Self;
     type Alarm = ReplicaPorts;
 
     fn directory(&self) -> &Self {
@@ -370,22 +468,23 @@ impl Ports for Wrong {
     fn state(&self) -> &Self {
         self
     }
-    fn clock(&self) -> &ReplicaPorts {
-        &self.right
+    fn clock(&self) -> &Self {
+        self
     }
     fn alarm(&self) -> &ReplicaPorts {
         &self.right
     }
 }
 
-fn run(seed: u64, flaw: Flaw) -> Report {
-    let scenario = swarm::scenario(seed);
+/// One history of a wrong version.
+pub(crate) fn run(seed: u64, scenario: &Scenario, flaw: Flaw) -> Report {
     let mut settings = program::settings(&scenario.account.rules);
     flaw.settings(&mut settings);
-    harness::run(seed, &scenario, |right, shutdown| {
-        let holder = program::holder(&right);
-        let wrong = Wrong { right, flaw, secret: Arc::default(), stream: Arc::default() };
-        program::process(wrong, settings.clone(), Registry::new(), holder, shutdown)
+    harness::run(seed, scenario, |right, shutdown| {
+        let (holder, settings) = (program::holder(&right), program::settings_of(&right, &settings));
+        let (secret, stream, table) = Default::default();
+        let wrong = Wrong { right, flaw, secret, stream, table };
+        program::process(wrong, settings, Registry::new(), holder, shutdown)
     })
 }
 
@@ -405,7 +504,7 @@ fn first_seed(flaw: Flaw) -> u64 {
 fn caught(flaw: Flaw) -> Option<(u64, u64, String)> {
     let first = first_seed(flaw);
     (first..first + SEEDS).find_map(|seed| {
-        let report = run(seed, flaw);
+        let report = run(seed, &swarm::scenario(seed), flaw);
         let violation = report.violations.first()?.clone();
         // What the right program would be blamed for as well is no catch.
         let right = program::run(seed, &swarm::scenario(seed)).ok();

@@ -196,6 +196,11 @@ impl Cases {
         self.of.values()
     }
 
+    /// Those of which something is decided.
+    pub(super) fn decided(&self) -> impl Iterator<Item = &Case> {
+        self.all().filter(|case| case.standing != Standing::Wanted)
+    }
+
     pub(super) fn announced(&self) -> impl Iterator<Item = &UserName> {
         self.announced.values()
     }

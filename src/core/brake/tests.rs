@@ -372,6 +372,41 @@ fn another_table_holds_everything() {
 }
 
 #[test]
+fn what_is_decided_is_stored_at_once_and_who_is_merely_wanted_later() {
+    let mut brake = Brake::default();
+    let mut late = |change: &dyn Fn(&mut Brake)| {
+        let before = brake.clone();
+        change(&mut brake);
+        assert_ne!(brake, before, "that changed nothing");
+        brake.may_be_stored_late(&before)
+    };
+    let remove = |user: usize| {
+        move |brake: &mut Brake| {
+            removed(brake, user, at(0), 50);
+        }
+    };
+    let see = |table: &'static str| move |brake: &mut Brake| brake.table_seen(table, "1", at(0));
+    assert!(!late(&see("users")), "the table");
+    assert!(!late(&remove(0)), "granted");
+    assert!(!late(&|brake| brake.granted_done(&name(0), &id(0, 0))), "over, and no longer to be restored");
+    assert!(late(&|brake| brake.announce(&name(1), at(0))), "announced");
+    assert!(late(&|brake| brake.withdraw(&name(1))), "nothing to delete");
+    assert!(late(&|brake| brake.sweep_saw(50, 50, 0, at(0))), "counted");
+    for user in 1..10 {
+        assert!(!late(&remove(user)), "granted");
+    }
+    assert!(!late(&remove(10)), "the hold begins");
+    assert!(late(&remove(11)), "held, too");
+    assert!(late(&|brake| brake.withdraw(&name(11))), "its row is back");
+    assert!(!late(&|brake| drop(brake.resume(at(1)))), "licensed");
+    assert!(!late(&remove(10)), "granted");
+    assert!(!late(&see("others")), "another table");
+    assert!(!late(&|brake| brake.sweep_saw(0, 50, 0, at(2))), "it is empty");
+    assert!(!late(&|brake| brake.sweep_saw(1, 50, 0, at(3))), "it is not");
+    assert!(!late(&see("users")), "the right one again");
+}
+
+#[test]
 fn the_record_fits_into_an_item() {
     let long = |user: usize| UserName::parse(&format!("{user:064}")).unwrap();
     let mut brake = Brake::default();

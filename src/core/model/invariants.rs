@@ -3,9 +3,9 @@
 
 use super::super::document::KeyDocument;
 use super::super::memory::{MINT_FRESH, MINT_SLACK, MINT_WINDOW, Mint};
-use super::super::observed::{Key, Observed, Stored, Tags};
+use super::super::observed::{Key, Leftover, Observed, Stored, Tags, User};
 use super::super::plan::{Desired, Evidence, Next, Plan, State};
-use super::super::policy::ForeignKeys;
+use super::super::policy::{ForeignKeys, OrphanScope};
 use super::super::step::Step;
 use super::super::tags;
 use super::super::time::Timestamp;
@@ -64,8 +64,10 @@ fn ownership(world: &World, step: &Step) -> Verdict {
         return demand(harmless || world.stale != Stale::default(), "there is a user to be changed");
     };
     demand(world.own_user.as_ref() != Some(&user.id), "the controller's own user is left alone")?;
-    if world.memory.condemned.as_ref() == Some(&user.id) {
-        return Ok(());
+    if step.takes_away() && world.memory.condemned.as_ref() == Some(&user.id) {
+        // What a user has besides keys is listed once the keys are gone.
+        let listed = matches!(step, Step::Remove { .. } | Step::DeleteUser { .. });
+        return demand(may_go(world, user, listed), "a user that is not in question is left alone");
     }
     if matches!(step, Step::DeleteParameter) || (matches!(step, Step::CreateUser { .. }) && world.stale.user)
     {
@@ -75,6 +77,20 @@ fn ownership(world: &World, step: &Step) -> Verdict {
     demand(world.desired == Desired::Present, "a user without a row is left alone")?;
     let owned = tags::owned(&user.tags, &world.policy.table);
     demand(owned || matches!(step, Step::Adopt { .. }), "a user that is not owned is left alone")
+}
+
+/// Whether the user may be deleted at all: owned ones; where the whole account is swept, those that
+/// belong to no other table; and of these, unless they are included, nobody with a console login,
+/// once what the user has is `listed`.
+fn may_go(world: &World, user: &User, listed: bool) -> bool {
+    let tag = |name: &str| user.tags.get(name).map(String::as_str);
+    if tag(tags::MANAGED_BY) == Some(tags::CONTROLLER) && tag(tags::TABLE) == Some("users") {
+        return true;
+    }
+    let person = listed && world.leftovers.contains(&Leftover::LoginProfile);
+    world.policy.orphan_scope == OrphanScope::Account
+        && tag(tags::TABLE).is_none_or(|table| table == "users")
+        && (!person || world.policy.include_console_users)
 }
 
 fn boundary(world: &World) -> Verdict {
@@ -199,6 +215,7 @@ fn ask_to_delete(world: &World, observed: &Observed, id: &UserId, evidence: Evid
         }
         Evidence::Orphan => {
             demand(world.memory.orphan.as_ref() == Some(id), "sweeps say so")?;
+            demand(may_go(world, user, true), "a user that is not in question is no orphan")?;
             demand(world.desired == Desired::Absent, "an orphan has no row")
         }
     }

@@ -16,7 +16,7 @@ use super::super::document::KeyDocument;
 use super::super::memory::{Hand, Mint};
 use super::super::observed::{Leftover, Stored};
 use super::super::plan::Desired;
-use super::super::policy::{Adopt, ForeignKeys};
+use super::super::policy::{Adopt, ForeignKeys, OrphanScope};
 use super::super::tags;
 use super::super::time::Timestamp;
 use super::super::user::UserName;
@@ -296,9 +296,10 @@ pub(super) fn strangers(mut visit: impl FnMut(World)) {
             }
             for row in &rows {
                 for record in records {
-                    for (adopt, orphan, condemned, kept, clock, settled, taken) in flags(who) {
+                    for (adopt, orphan, condemned, kept, clock, settled, taken, scope) in flags(who) {
                         let mut world = household.clone();
                         who.set(&mut world);
+                        scope.set(&mut world);
                         if who != Who::Owned {
                             world.minted.clear();
                         }
@@ -320,7 +321,31 @@ pub(super) fn strangers(mut visit: impl FnMut(World)) {
     }
 }
 
-type Flags = (Adopt, bool, Option<u64>, bool, bool, bool, Option<Duration>);
+/// Whom a sweep may delete, and whether this user has a console login.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Owned,
+    Account,
+    AccountWithoutLogin,
+    AccountWithConsoleUsers,
+}
+
+impl Scope {
+    const ALL: [Scope; 4] =
+        [Self::Owned, Self::Account, Self::AccountWithoutLogin, Self::AccountWithConsoleUsers];
+
+    fn set(self, world: &mut World) {
+        if self != Self::Owned {
+            world.policy.orphan_scope = OrphanScope::Account;
+        }
+        world.policy.include_console_users = self == Self::AccountWithConsoleUsers;
+        if self == Self::AccountWithoutLogin {
+            world.leftovers.retain(|leftover| *leftover != Leftover::LoginProfile);
+        }
+    }
+}
+
+type Flags = (Adopt, bool, Option<u64>, bool, bool, bool, Option<Duration>, Scope);
 
 /// The remaining choices, as far as they can matter to this user.
 fn flags(who: Who) -> Vec<Flags> {
@@ -340,15 +365,19 @@ fn flags(who: Who) -> Vec<Flags> {
         | Who::OwnedOwnPrincipal
         | Who::OtherSpelling => &[None],
     };
+    // Who may be adopted has nothing to do with whom a sweep may delete.
+    let scopes = |adopt: Adopt| if adopt == Adopt::Tagged { &Scope::ALL[..] } else { &[Scope::Owned] };
     let mut all = Vec::new();
-    for adopt in adopts {
+    for (adopt, scope) in
+        adopts.iter().flat_map(|adopt| scopes(*adopt).iter().map(move |scope| (adopt, scope)))
+    {
         for orphan in [false, true] {
             for condemned in [None, Some(1), Some(7)] {
                 for kept in [true, false] {
                     for clock in [true, false] {
                         for settled in [true, false] {
                             for taken in taken {
-                                all.push((*adopt, orphan, condemned, kept, clock, settled, *taken));
+                                all.push((*adopt, orphan, condemned, kept, clock, settled, *taken, *scope));
                             }
                         }
                     }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::super::memory::{Hand, Mint};
-use super::super::observed::Stored;
+use super::super::observed::{Leftover, Stored};
 use super::super::plan::{Desired, Next, State};
-use super::super::policy::{Adopt, ForeignKeys};
+use super::super::policy::{Adopt, ForeignKeys, OrphanScope};
 use super::super::step::Step;
 use super::super::tags;
 use super::super::user::UserName;
@@ -23,8 +23,9 @@ enum Done {
     Conflict,
     Orphaned,
     NoUser,
+    Lists,
 }
-use Done::{Asks, Blocked, Conflict, NoUser, Nothing, Orphaned, Proves, Waits};
+use Done::{Asks, Blocked, Conflict, Lists, NoUser, Nothing, Orphaned, Proves, Waits};
 
 const MINT: Done = Done::Step("open_mint");
 const DELETE: Done = Done::Step("delete_key");
@@ -46,7 +47,7 @@ fn next(mut world: World) -> Done {
         Next::Rest { state: Some(State::Deleting), .. } => Orphaned,
         Next::Rest { state: None, .. } => NoUser,
         Next::Rest { .. } => Nothing,
-        Next::ListLeftovers => panic!("only a teardown lists leftovers"),
+        Next::ListLeftovers => Lists,
     }
 }
 
@@ -224,6 +225,45 @@ fn removal_needs_evidence() {
     // In one second: without a row the user goes; with one, it is the user made anew.
     check(Absent,  Some(created),            None,              Asks);
     check(Present, Some(created),            None,              Nothing);
+}
+
+#[test]
+#[rustfmt::skip] // The columns are the point.
+fn orphans_that_are_not_owned() {
+    const MANAGED: &str = tags::MANAGED_BY;
+    const OURS: [(&str, &str); 2] = [(MANAGED, tags::CONTROLLER), (tags::TABLE, "users")];
+    let check = |scope, include, tags: &[(&str, &str)], seen: Option<&[Leftover]>, expected| {
+        let mut world = World::settled(2 * DAY);
+        world.desired = Desired::Absent;
+        world.memory.orphan = Some(user_id(1));
+        world.policy.orphan_scope = scope;
+        world.policy.include_console_users = include;
+        if let Some(user) = &mut world.user {
+            user.tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        }
+        world.see_leftovers(seen);
+        assert_eq!(next(world), expected, "{scope:?} {include} {tags:?} {seen:?}");
+    };
+    use OrphanScope::{Account, Owned};
+    let person: &[Leftover] = &[Leftover::LoginProfile, Leftover::Group("staff".to_owned())];
+    let robot: &[Leftover] = &[Leftover::Group("staff".to_owned())];
+    let others = [(MANAGED, tags::CONTROLLER), (tags::TABLE, "others")];
+    //    scope    included  tags        what it has     expected
+    check(Owned,   false,    &OURS,      None,           Asks);
+    check(Owned,   true,     &[],        Some(robot),    NoUser);
+    check(Account, false,    &OURS,      None,           Asks);
+    check(Account, false,    &OURS,      Some(person),   Asks);
+    // Whose console login is not known is asked about; whoever has one is left alone.
+    check(Account, false,    &[],        None,           Lists);
+    check(Account, false,    &[],        Some(robot),    Asks);
+    check(Account, false,    &[],        Some(person),   NoUser);
+    check(Account, true,     &[],        None,           Asks);
+    check(Account, true,     &[],        Some(person),   Asks);
+    // Half an ownership is none; a table of others is theirs, with or without the other tag.
+    check(Account, false,    &OURS[..1], None,           Lists);
+    check(Account, false,    &OURS[1..], None,           Lists);
+    check(Account, true,     &others,     Some(robot),   NoUser);
+    check(Account, true,     &others[1..], Some(robot),  NoUser);
 }
 
 #[test]

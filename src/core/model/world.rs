@@ -137,6 +137,7 @@ pub(super) fn policy() -> Policy {
         verify: true,
         verify_timeout: Duration::from_secs(60),
         orphan_scope: crate::core::policy::OrphanScope::Owned,
+        include_console_users: false,
     }
 }
 
@@ -221,6 +222,11 @@ impl World {
             other: serde_json::Map::new(),
         };
         self.stored = Stored::Document { document, modified: self.now - ago };
+    }
+
+    /// What the last look has found on the user besides keys, if it looked.
+    pub(super) fn see_leftovers(&mut self, seen: Option<&[Leftover]>) {
+        self.listed = seen.map(<[_]>::to_vec);
     }
 
     pub(super) fn key(&self, id: &AccessKeyId) -> Option<&Key> {

@@ -2,7 +2,7 @@
 
 use super::super::document::KeyDocument;
 use super::super::facts::{Facts, Need};
-use super::super::memory::SETTLE;
+use super::super::memory::{Mint, SETTLE};
 use super::super::observed::{Key, Stored, Tags};
 use super::super::plan::{Next, State};
 use super::super::policy::ForeignKeys;
@@ -132,8 +132,11 @@ pub(in super::super) fn tags(facts: &Facts<'_>) -> Option<(Next, String)> {
     wanted.retain(|key, value| tags::value(&user.tags, key) != Some(value));
     // Whatever a late read says of it: the call that tags a key closes its mint. A mint that follows
     // would open it anew; but one that waits for a place may wait for days, and what somebody else has
-    // made must not look like its key.
-    let no_place = facts.keys_in_use() >= 2;
+    // made must not look like its key. An unknown key may be that of another's mint, though, unless this
+    // process has opened the mint, and was refused a key.
+    let refused = matches!(facts.view.memory.mint, Mint::Opened { sent: false, .. });
+    let known = facts.superseded.len() + usize::from(facts.current.is_some());
+    let no_place = known >= 2 || (refused && facts.keys_in_use() >= 2);
     if (facts.need().is_none() || no_place) && !(wanted.is_empty() && tags::says_not_minting(&user.tags)) {
         wanted.insert(tags::MINTING.to_owned(), tags::NOT_MINTING.to_owned());
     }

@@ -2,17 +2,17 @@
 
 use super::super::facts::Facts;
 use super::super::memory::SETTLE;
-use super::super::observed::{Stored, User};
+use super::super::observed::{Leftover, Stored, User};
 use super::super::plan::{Desired, Evidence, Next, State};
-use super::super::policy::OrphanScope;
 use super::super::step::Step;
+use super::super::tags;
 
 /// Carries a granted deletion through, once it has begun, whatever the row does meanwhile. Keys are
 /// deactivated first, so that access ends with the first calls.
 pub(in super::super) fn teardown(facts: &Facts<'_>) -> Option<(Next, String)> {
     let user = facts.user().filter(|_| !facts.is_own_principal())?;
     let condemned = facts.view.memory.condemned.as_ref() == Some(&user.id);
-    if !condemned || !may_be_deleted(facts) || is_spared(facts) {
+    if !condemned || !may_be_deleted(facts, user) || is_spared(facts) {
         return None;
     }
     if !facts.view.clock_trusted {
@@ -27,7 +27,7 @@ pub(in super::super) fn teardown(facts: &Facts<'_>) -> Option<(Next, String)> {
 /// A late read may show a user as it was before it was adopted. What has to be removed is not
 /// forgotten on its word.
 pub(in super::super) fn settle_ownership(facts: &Facts<'_>) -> Option<(Next, String)> {
-    let user = facts.user().filter(|_| !may_be_deleted(facts))?;
+    let user = facts.user().filter(|user| !may_be_deleted(facts, user))?;
     let memory = facts.view.memory;
     let removing = memory.condemned.as_ref() == Some(&user.id) || memory.revoke_before.is_some();
     let until = facts.unsettled().filter(|_| removing)?;
@@ -35,9 +35,16 @@ pub(in super::super) fn settle_ownership(facts: &Facts<'_>) -> Option<(Next, Str
 }
 
 /// Whoever takes the ownership tags off a user takes it out of the controller's hands; except where
-/// every user without a row is an orphan.
-fn may_be_deleted(facts: &Facts<'_>) -> bool {
-    facts.owned().is_some() || facts.view.policy.orphan_scope == OrphanScope::Account
+/// every user without a row is an orphan. Of those, whoever is seen to have a console login is spared.
+fn may_be_deleted(facts: &Facts<'_>, user: &User) -> bool {
+    let leftovers = facts.view.observed.leftovers.as_deref();
+    let has_login = leftovers.is_some_and(|leftovers| leftovers.contains(&Leftover::LoginProfile));
+    tags::sweepable(&user.tags, facts.view.policy) && !(has_login && login_spares(facts))
+}
+
+/// Whether a console login would spare the user: it has not been handed to the controller.
+fn login_spares(facts: &Facts<'_>) -> bool {
+    facts.owned().is_none() && !facts.view.policy.include_console_users
 }
 
 /// An orphan whose row is back lives on, unless its published key was deactivated: nobody could tell
@@ -73,6 +80,10 @@ pub(in super::super) fn remove(facts: &Facts<'_>) -> Option<(Next, String)> {
     if let Some(unsettled) = may_be_another(facts) {
         return Some(unsettled);
     }
+    if evidence == Evidence::Orphan && login_spares(facts) && facts.view.observed.leftovers.is_none() {
+        // The sweep has asked for a console login, perhaps a while ago.
+        return Some((Next::ListLeftovers, "it has no row, and may have a console login".to_owned()));
+    }
     let why = match evidence {
         Evidence::RemoveRecord(at) => format!("its row was removed at {at}"),
         Evidence::Orphan => "it has no row".to_owned(),
@@ -90,7 +101,7 @@ fn evidence(facts: &Facts<'_>, user: &User) -> Option<Evidence> {
             return Some(Evidence::RemoveRecord(removed));
         }
     }
-    (!facts.has_row() && memory.orphan.as_ref() == Some(&user.id) && may_be_deleted(facts))
+    (!facts.has_row() && memory.orphan.as_ref() == Some(&user.id) && may_be_deleted(facts, user))
         .then_some(Evidence::Orphan)
 }
 

@@ -182,7 +182,7 @@ impl ReplicaPorts {
         if world.keep_text {
             world.call_log.push(Made { call, leads: world.book.leads(*replica) });
         }
-        let fault = world.faults.decide(call, number, &mut world.prng);
+        let fault = world.faults.decide(call, subject, number, &mut world.prng);
         let (low, high) = world.conduct.travel_ms;
         let mut way = || if high == 0 { 0 } else { world.prng.between(low, high) };
         let (mut there, mut back) = (way(), way());

@@ -357,6 +357,10 @@ impl World {
             user.deleted_ms = Some(now);
             Ok(())
         });
+        if done.is_ok() {
+            let when = self.elapsed_ms();
+            self.book.deleted.push((when, folded.to_owned()));
+        }
         done.map(|((), receipt)| receipt)
     }
 }

@@ -67,6 +67,8 @@ pub(crate) struct Conduct {
     pub(crate) shard_life_ms: u64,
     /// Whether DescribeStream knows a filter for children.
     pub(crate) shard_filter: bool,
+    /// The user that the program runs as, by its folded name; `None`: a role.
+    pub(crate) own_user: Option<String>,
 }
 
 impl Default for Conduct {
@@ -84,6 +86,7 @@ impl Default for Conduct {
             stream_lag_ms: 0,
             shard_life_ms: 4 * 3_600_000,
             shard_filter: true,
+            own_user: None,
         }
     }
 }
@@ -210,6 +213,8 @@ pub(crate) struct World {
     pub(crate) table: Table,
     pub(crate) streams: streams::StreamSet,
     pub(crate) state: state::State,
+    /// Another table, which the program is to follow, or followed, by mistake.
+    shelf: Option<operator::Shelf>,
     pub(crate) book: Book,
     /// Calls so far.
     pub(crate) calls: u64,
@@ -260,6 +265,7 @@ impl Account {
             table: Table::new(&rules.policy.table),
             streams: streams::StreamSet::default(),
             state: state::State::default(),
+            shelf: None,
             book: Book::default(),
             faults,
             rules,

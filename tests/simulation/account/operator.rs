@@ -8,7 +8,9 @@ use iam_user_controller::core::secret::Secret;
 use iam_user_controller::core::user::{AccessKeyId, UserId, UserName};
 use iam_user_controller::ports::ChangeKind;
 
-use super::{History, Maker, SimUser, World, is_owned, tag};
+use super::state::State;
+use super::streams::StreamSet;
+use super::{History, Maker, SimUser, Table, World, is_owned, tag};
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -20,6 +22,13 @@ const TABLE_KNOWN: &str = r#""table":{"#;
 /// The tag that the function, and the controller after it, put on a key.
 const CURRENT: &str = "current";
 const PENDING: &str = "pending_deletion";
+
+/// A table that the program does not follow at present, with all that goes with it.
+pub(super) struct Shelf {
+    table: Table,
+    streams: StreamSet,
+    state: State,
+}
 
 impl World {
     // The users table.
@@ -60,6 +69,54 @@ impl World {
             self.state.records.get("deletions").is_some_and(|record| record.body.contains(TABLE_KNOWN));
         self.table.recreate(now, keep_rows, known);
         self.enable_stream();
+    }
+
+    /// Drops the table, with its rows and its stream.
+    pub(crate) fn drop_table(&mut self) {
+        let now = self.now;
+        self.disable_stream();
+        let known = self.state.records.contains_key("deletions");
+        self.table.recreate(now, false, known);
+        self.table.exists = false;
+    }
+
+    /// Restores the table from a backup that has these rows: another table of the same name, whose stream
+    /// tells nothing of them.
+    pub(crate) fn restore_table(&mut self, rows: &[String]) {
+        let now = self.now;
+        self.disable_stream();
+        let known = self.state.records.contains_key("deletions");
+        self.table.recreate(now, false, known);
+        for row in rows {
+            self.know_parameter(row);
+            self.table.insert(row, now);
+        }
+        self.enable_stream();
+    }
+
+    /// The program's configuration names another table, which has these rows at first; or the first
+    /// one again. `own_state`: so it does the state table.
+    pub(crate) fn swap_table(&mut self, name: &str, rows: &[String], own_state: bool) {
+        let shelved = self.shelf.take();
+        let first_time = shelved.is_none();
+        let mut other = shelved.unwrap_or_else(|| Shelf {
+            table: Table::new(name),
+            streams: StreamSet::default(),
+            state: State::default(),
+        });
+        std::mem::swap(&mut self.table, &mut other.table);
+        std::mem::swap(&mut self.streams, &mut other.streams);
+        if own_state {
+            std::mem::swap(&mut self.state, &mut other.state);
+        }
+        self.shelf = Some(other);
+        if first_time {
+            let now = self.now;
+            for row in rows {
+                self.table.insert(row, now);
+            }
+            self.enable_stream();
+        }
     }
 
     pub(super) fn know_parameter(&mut self, name: &str) {

@@ -24,6 +24,7 @@ impl World {
         if newer {
             return Err(StateError::Fenced);
         }
+        *self.book.written.entry(record.id.clone()).or_default() += 1;
         self.state.records.insert(record.id.clone(), record.clone());
         Ok(())
     }

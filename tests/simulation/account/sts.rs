@@ -9,7 +9,15 @@ use crate::faults::Call;
 
 impl Identity for ReplicaPorts {
     async fn caller(&self) -> Result<Caller, CallError> {
-        self.read(Call::Caller, "", |_| {
+        self.read(Call::Caller, "", |world| {
+            let own = world.conduct.own_user.as_deref().and_then(|name| world.iam.live(name));
+            if let Some(user) = own {
+                return Ok(Caller {
+                    account: ACCOUNT.to_owned(),
+                    arn: format!("arn:aws:iam::{ACCOUNT}:user/{}", user.name),
+                    user_id: user.id.0.clone(),
+                });
+            }
             Ok(Caller {
                 account: ACCOUNT.to_owned(),
                 arn: format!("arn:aws:sts::{ACCOUNT}:assumed-role/controller/simulated"),

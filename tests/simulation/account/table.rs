@@ -42,6 +42,8 @@ pub(crate) struct Table {
     pub(crate) notes: BTreeMap<String, String>,
     /// Since when there is no row.
     pub(crate) emptied_ms: Option<u64>,
+    /// Rows that a scan passes over, as it may those that are written while it runs.
+    pub(crate) unscanned: BTreeSet<String>,
 }
 
 fn place(name: &str) -> (u64, String) {
@@ -59,6 +61,7 @@ impl Table {
             life: BTreeMap::new(),
             notes: BTreeMap::new(),
             emptied_ms: Some(0),
+            unscanned: BTreeSet::new(),
         }
     }
 
@@ -152,6 +155,7 @@ impl World {
         let names: Vec<String> = rows.map(|(_, name)| name.clone()).collect();
         // As DynamoDB does: a full page has a last key even when nothing follows.
         let next = (names.len() == size).then(|| names.last().cloned()).flatten();
+        let names = names.into_iter().filter(|name| !self.table.unscanned.contains(name)).collect();
         Ok(ItemPage { names, next })
     }
 }
