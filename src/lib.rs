@@ -80,10 +80,12 @@
 //! What cannot be excluded is a machine that stops in the microseconds between the reading of the
 //! clocks and the handing of the request to the network. That one change is sent when it wakes, if its
 //! connection is still there, and AWS refuses it when its signature is five minutes old. It may then
-//! meet what the new leader has made since. Most changes are harmless even so; five are not: CreateUser
+//! meet what the new leader has made since. Most changes are harmless even so; six are not: CreateUser
 //! (a user whose row is gone: the sweep finds the orphan), CreateAccessKey (a key that is reported as
-//! foreign, and that a person has to delete), DeleteUser (a user of the same name that has no key yet:
-//! it is created anew), PutParameter and DeleteParameter (the user's next look mends its document).
+//! foreign, and that a person has to delete), UpdateAccessKey (of an orphan whose row is back: its
+//! current key is inactive, and it is shown as blocked), DeleteUser (a user of the same name that has no
+//! key yet: it is created anew), PutParameter and DeleteParameter (the user's next look mends its
+//! document). The simulation makes each of them go out so, and fails when another joins them.
 
 pub mod admin;
 pub mod app;
