@@ -71,9 +71,7 @@ impl Table {
 
 struct Clocks {
     began: time::Instant,
-    /// How much of the time since was spent asleep: the monotonic clock does not know of it.
-    asleep: Duration,
-    /// How far the wall clock was set forward.
+    /// How far the wall clock was set forward, or went on while the machine slept.
     ahead: Duration,
     /// How fast they run, in percent.
     rate: u32,
@@ -101,7 +99,7 @@ impl Machine {
         // The machine's clocks stand on tokio's, so that pausing one pauses both.
         #[allow(clippy::disallowed_methods)]
         let began = time::Instant::now();
-        let clocks = Clocks { began, asleep: Duration::ZERO, ahead: Duration::ZERO, rate: 100 };
+        let clocks = Clocks { began, ahead: Duration::ZERO, rate: 100 };
         Self { table, clocks: Arc::new(Mutex::new(clocks)) }
     }
 
@@ -120,10 +118,9 @@ impl Machine {
         self.table().fates.push_back(fate);
     }
 
-    /// The machine is suspended for so long.
-    pub(super) async fn suspend(&self, time: Duration) {
-        self.clocks.lock().unwrap().asleep += time;
-        time::advance(time).await;
+    /// The machine is suspended for so long: its monotonic clock and its timers stand still meanwhile.
+    pub(super) fn suspend(&self, time: Duration) {
+        self.set_ahead(time);
     }
 
     /// Somebody sets the wall clock forward.
@@ -196,7 +193,7 @@ impl Clock for Machine {
 
     fn monotonic(&self) -> Duration {
         let clocks = self.clocks.lock().unwrap();
-        (clocks.began.elapsed() - clocks.asleep) * clocks.rate / 100
+        clocks.began.elapsed() * clocks.rate / 100
     }
 
     fn skew_millis(&self) -> Option<i64> {

@@ -295,7 +295,7 @@ async fn a_suspended_holder_begins_nothing_when_it_wakes() {
     let lease = take(&one, "one").await;
     let guard = lease.guard();
     assert_eq!(guard.make(async {}).await, Ok(()));
-    one.suspend(TTL).await;
+    one.suspend(TTL);
     assert_eq!(guard.make(async {}).await, Err(Refused::NotBegun));
     assert!(guard.left().is_zero(), "whoever asks is told that it does not lead");
 }
@@ -315,7 +315,7 @@ async fn a_call_that_was_not_sent_before_a_suspension_is_not_sent_after_it() {
         });
         let sleeper = async {
             tokio::task::yield_now().await;
-            one.suspend(time).await;
+            one.suspend(time);
             // It may have been given up already.
             let _ = connected.send(());
         };
