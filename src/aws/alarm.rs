@@ -55,11 +55,14 @@ mod tests {
     async fn rings_every_second_and_missed_times_are_one() {
         let alarm = CronAlarm::start("* * * * * *").await.unwrap();
         let within = async |millis| tokio::time::timeout(Duration::from_millis(millis), alarm.next()).await;
-        // From one ring on, so that the missed ones are a second and two away, and the next is three.
         within(3_000).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(2_400)).await;
-        within(50).await.unwrap();
-        within(200).await.unwrap_err();
+        // Five are missed. On a busy machine one more may come while the one of them is counted.
+        tokio::time::sleep(Duration::from_millis(5_500)).await;
+        let mut rings = 0;
+        while within(300).await.is_ok() {
+            rings += 1;
+        }
+        assert!((1..=2).contains(&rings), "{rings}");
         within(3_000).await.unwrap();
     }
 
