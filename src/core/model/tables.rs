@@ -228,6 +228,36 @@ fn removal_needs_evidence() {
 }
 
 #[test]
+fn a_granted_orphan_whose_row_is_back() {
+    let granted = || {
+        let mut world = World::settled(2 * DAY);
+        world.memory.condemned = Some(user_id(1));
+        world
+    };
+    assert_eq!(next(granted()), Nothing, "nothing was taken from it");
+    let mut absent = granted();
+    absent.desired = Desired::Absent;
+    assert_eq!(next(absent), DEACTIVATE);
+    let mut told = granted();
+    told.memory.revoke_before = Some(told.now);
+    assert_eq!(next(told), DEACTIVATE, "a REMOVE record is honoured");
+    let mut late = granted();
+    late.memory.last_change = Some(late.now - age("1s"));
+    assert_eq!(next(late), Waits(9), "its key may have been deactivated a moment ago");
+}
+
+#[test]
+fn a_removal_is_not_forgotten_on_a_read_from_before_the_adoption() {
+    let mut world = World::settled(2 * DAY);
+    world.memory.revoke_before = Some(world.now);
+    world.memory.last_change = Some(world.now - age("1s"));
+    if let Some(user) = &mut world.user {
+        user.tags.clear();
+    }
+    assert_eq!(next(world), Waits(9));
+}
+
+#[test]
 #[rustfmt::skip] // The columns are the point.
 fn orphans_that_are_not_owned() {
     const MANAGED: &str = tags::MANAGED_BY;
@@ -315,6 +345,12 @@ fn a_mint_that_lost_its_secret() {
     let mut late = interrupted("3s", &["2s"]);
     late.memory.last_change = Some(late.now - age("1s"));
     assert_eq!(next(late), Waits(9), "a process before us may still publish it");
+    let mut hidden = interrupted("3s", &["2s"]);
+    hidden.memory.mint = Mint::Opened { at: hidden.now, sent: false };
+    assert_eq!(next(hidden), DEACTIVATE, "a CreateUser that was sent again does not hide it");
+    let mut refused = interrupted("3s", &["2d"]);
+    refused.memory.mint = Mint::Opened { at: refused.now - age("3s"), sent: false };
+    assert_eq!(next(refused), Done::Step("tag_keys"), "a mint that found no place is closed");
     let mut off = interrupted("3s", &["2s"]);
     off.clock_trusted = false;
     // A user whose key is due needs none while the clock is off.
