@@ -43,7 +43,7 @@ def test_the_brake_holds_a_mass_deletion_until_an_operator_resumes_it(world):
     daemon.start()
     daemon.wait_sweeps(2)
     assert set(alive()) == set(left)
-    assert daemon.metric("deletions_held"), "the brake was lost with the process"
+    eventually(lambda: daemon.metric("deletions_held"), 20, "the brake was lost with the process")
 
     code, out, err = daemon.run("deletions", "resume")
     assert code == 0, (code, out, err)
