@@ -284,9 +284,17 @@ impl<P: Ports> Reconciler<P> {
         file: &mut File,
     ) -> Result<(), Look> {
         let now = AwsTime::of(self.ports.clock()).now;
-        if evidence == Evidence::Orphan && self.ports.users_table().contains(name.as_str()).await? {
-            file.memory.orphan = None;
-            return Err(Look::Again(now));
+        if evidence == Evidence::Orphan {
+            if self.ports.users_table().contains(name.as_str()).await? {
+                file.memory.orphan = None;
+                return Err(Look::Again(now));
+            }
+            // Asked after the read: a table that has taken the other's place since the sweep is known by
+            // then, and its answer is not believed.
+            let Some(table) = self.ports.users_table().describe().await? else {
+                return Err(Look::Again(now + HELD_PAUSE));
+            };
+            self.brakes.table_seen(&table.arn, &table.id, now).await.map_err(state_failed)?;
         }
         let verdict = self.brakes.ask(name, user, evidence, now).await.map_err(state_failed)?;
         match verdict {

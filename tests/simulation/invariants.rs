@@ -8,6 +8,7 @@
 //! what just changed excuses it for [`Rules::grace`]: it decides by what it saw a moment ago.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use iam_user_controller::core::document::KeyDocument;
@@ -19,7 +20,7 @@ use iam_user_controller::core::time::Timestamp;
 use iam_user_controller::core::user::{AccessKeyId, UserId, UserName};
 use iam_user_controller::ports::{NewUser, Record};
 
-use crate::account::{Maker, SECRET_MARK, Sent, SimKey, SimUser, World, is_owned, tag};
+use crate::account::{Maker, RowLife, SECRET_MARK, Sent, SimKey, SimUser, World, is_owned, tag};
 use crate::faults::Call;
 
 const MINTING: &str = "iam-user-controller:minting";
@@ -35,6 +36,8 @@ pub(crate) struct Rules {
     /// Names that no sweep deletes; a `*` at the end stands for anything.
     pub(crate) protect: Vec<String>,
     pub(crate) orphan_min_age: Duration,
+    /// In how many sweeps running somebody has to be an orphan.
+    pub(crate) orphan_sweeps: NonZeroU32,
     /// The deletion brake: count, percent, window.
     pub(crate) brake: (u32, u32, Duration),
     /// How long the program may act on what it saw before something changed.
@@ -72,6 +75,7 @@ impl Rules {
             action: OrphanAction::Delete,
             protect: Vec::new(),
             orphan_min_age: Duration::from_secs(900),
+            orphan_sweeps: const { NonZeroU32::new(2).expect("not 0") },
             brake: (10, 20, Duration::from_secs(3_600)),
             grace: Duration::from_secs(60),
             clock_error: Duration::from_secs(2),
@@ -367,8 +371,10 @@ fn removal_evidence(world: &World, folded: &str, user: &SimUser) -> Result<(), S
     if row_stands(world, user) {
         return Err("its row has been there all its life".to_owned());
     }
-    let dropped =
-        world.table.life.iter().any(|(name, life)| life.dropped && name.eq_ignore_ascii_case(folded));
+    // Whose row was asked for and not there, a moment before it was put into the table that went, may go.
+    let missed = |life: &RowLife| life.missed_ms.is_some_and(|at| at + ms(world.rules.grace) >= world.now);
+    let dropped = (world.table.life.iter())
+        .any(|(name, life)| life.dropped && !missed(life) && name.eq_ignore_ascii_case(folded));
     if dropped && !world.book.deletions_resumed {
         return Err("its row went with the whole table".to_owned());
     }

@@ -31,6 +31,7 @@ pub(crate) fn settings(rules: &Rules) -> Settings {
     settings.orphans.include_console_users = policy.include_console_users;
     settings.sweep.full_every = rules.full_every;
     settings.orphans.min_age = rules.orphan_min_age;
+    settings.orphans.sweeps = rules.orphan_sweeps;
     (settings.deletions.max_count, _, settings.deletions.window) = rules.brake;
     settings
 }

@@ -6,13 +6,15 @@
 //! not what saves them. Each history is lived by a wrong version of the program as well, which has to
 //! fail: a bar that nobody can miss proves nothing.
 
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tracing::Level;
 
 use crate::faults::{Call, Kind, Outage};
 use crate::harness::{Act, Report, Scenario};
-use crate::matrix::Log;
+use crate::matrix::{self, Log};
 use crate::program;
 use crate::stories::{self, days, owned, put, secs};
 use crate::wrong::{self, Flaw};
@@ -182,6 +184,53 @@ fn a_table_that_is_dropped_and_created_anew() {
         bar = bar.ends(put(user));
     }
     bar.resumed(ENDS + secs(100)).holds();
+}
+
+/// Another table takes the table's place at any moment of the sweep that finds an orphan; a moment
+/// before, the orphan's row came back. In the other table there is but one row.
+fn another_table_at_any_moment(sweeps: NonZeroU32) {
+    const TRAVEL_MS: u64 = 300;
+    // What is decided on the last read of the right table is sent after its way back, a question who the
+    // table is, two writes, a look at the user, and a pause for the pace.
+    const DECIDED: Duration = Duration::from_millis(TRAVEL_MS * 9 + 400);
+    let mut scenario = stories::with("another table", |rules| rules.orphan_sweeps = sweeps);
+    scenario.account.conduct.travel_ms = (TRAVEL_MS, TRAVEL_MS);
+    scenario.settle_within = Duration::from_secs(900);
+    for user in USERS {
+        scenario = scenario.before([put(user), owned(user, 1, None)]);
+    }
+    scenario = scenario.at(BEGINS, owned("orphan", 1, None));
+    let first_sent =
+        |report: &Report| report.sent.iter().find(|(.., name)| name == "orphan").map(|(at, ..)| *at);
+    let alone = program::run(0, &scenario);
+    assert!(alone.ok(), "{}", alone.story());
+    let judged = first_sent(&alone).expect("it is deleted when nothing happens");
+    let moments: Vec<Duration> = (0..200).map(|n| judged + secs(1) - Duration::from_millis(50) * n).collect();
+    let spared = AtomicUsize::new(0);
+    let tally = matrix::spread(&moments, |moment, tally| {
+        let mut scenario = scenario.clone().at(*moment - Duration::from_millis(1), put("orphan"));
+        scenario = scenario.at(*moment, Act::RestoreTable(names(&["zoe"])));
+        for user in USERS {
+            scenario = scenario.at(*moment + secs(10), put(user));
+        }
+        let report = program::run(0, &scenario);
+        tally.add(&report, || format!("another table after {moment:?}"));
+        let wrongly = report.deleted.iter().any(|(_, name)| name != "orphan")
+            || first_sent(&report).is_some_and(|sent| sent > *moment + DECIDED);
+        assert!(!wrongly, "another table after {moment:?}: {:?} {:?}", report.deleted, first_sent(&report));
+        if first_sent(&report).is_none() {
+            spared.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    tally.expect_no_failure("another table");
+    eprintln!("another table, {sweeps} sweeps: {} moments, spared in {spared:?}", moments.len());
+    assert!(spared.into_inner() > moments.len() / 2, "it mostly was not judged yet");
+}
+
+#[test]
+fn another_table_during_the_sweep_that_judges_an_orphan() {
+    another_table_at_any_moment(NonZeroU32::MIN);
+    another_table_at_any_moment(NonZeroU32::MIN.saturating_add(1));
 }
 
 /// Whoever came since is not in it, and somebody who has gone is.

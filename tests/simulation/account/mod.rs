@@ -31,7 +31,7 @@ use crate::trace::Trace;
 pub(crate) use gate::ReplicaPorts;
 pub(crate) use iam::{Iam, Maker, SimKey, SimUser, is_owned, tag};
 pub(crate) use ssm::Ssm;
-pub(crate) use table::Table;
+pub(crate) use table::{RowLife, Table};
 
 /// The account that everything is in.
 pub(crate) const ACCOUNT: &str = "123456789012";

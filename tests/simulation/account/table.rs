@@ -27,6 +27,8 @@ pub(crate) struct RowLife {
     pub(crate) told_ms: Option<u64>,
     /// It went with the whole table, which is no evidence for anything.
     pub(crate) dropped: bool,
+    /// When it was last asked for and was not there, in the table that it went with.
+    pub(crate) missed_ms: Option<u64>,
 }
 
 /// The table.
@@ -38,6 +40,8 @@ pub(crate) struct Table {
     /// By hash, as a scan meets them.
     rows: BTreeSet<(u64, String)>,
     pub(crate) life: BTreeMap<String, RowLife>,
+    /// When rows were last asked for and were not there.
+    missed: BTreeMap<String, u64>,
     /// Another attribute of a row: what makes a write a change.
     pub(crate) notes: BTreeMap<String, String>,
     /// Since when there is no row.
@@ -59,6 +63,7 @@ impl Table {
             generation: 1,
             rows: BTreeSet::new(),
             life: BTreeMap::new(),
+            missed: BTreeMap::new(),
             notes: BTreeMap::new(),
             emptied_ms: Some(0),
             unscanned: BTreeSet::new(),
@@ -125,13 +130,15 @@ impl Table {
     pub(super) fn recreate(&mut self, now: u64, keep_rows: bool, known: bool) {
         self.generation += 1;
         self.exists = true;
-        for life in self.life.values_mut() {
+        for (name, life) in &mut self.life {
             life.owed_ms = None;
             if life.present && !keep_rows {
-                let told_ms = life.told_ms;
-                *life = RowLife { removed_ms: Some(now), dropped: known, told_ms, ..RowLife::default() };
+                let (told_ms, missed_ms) = (life.told_ms, self.missed.get(name).copied());
+                let gone = RowLife { removed_ms: Some(now), dropped: known, ..RowLife::default() };
+                *life = RowLife { told_ms, missed_ms, ..gone };
             }
         }
+        self.missed.clear();
         if !keep_rows {
             self.rows.clear();
         }
@@ -186,7 +193,11 @@ impl UsersTable for ReplicaPorts {
             if !world.table.exists {
                 return Err(no_table(Call::GetItem));
             }
-            Ok(world.table.contains(name))
+            let present = world.table.contains(name);
+            if !present {
+                world.table.missed.insert(name.to_owned(), world.now);
+            }
+            Ok(present)
         })
         .await
     }
