@@ -11,6 +11,9 @@
 //! has ended. A watcher waits for the whole time to live. So also where the watcher's clock runs five
 //! times as fast as the holder's, only what was under way at the taking-over, one call a user, can take
 //! effect under the new leader; each [`Step`](crate::core::step::Step) says why that is harmless.
+//!
+//! A lease that has run out is not renewed, even if nobody else has taken it: a machine that slept for
+//! days would carry out what it decided before. Its holder drops all its work, and takes a new one.
 
 #[cfg(test)]
 mod fake;
@@ -82,6 +85,8 @@ pub struct Watcher<P> {
     holder: String,
     ttl: Duration,
     seen: Option<(Record, Duration)>,
+    /// The last leadership of this watcher.
+    held: Option<Arc<Tenure>>,
     /// What the last try to take it has written, if that has arrived.
     tried: Option<(Record, Body, Validity)>,
 }
@@ -100,6 +105,9 @@ pub enum LeaseError {
     /// Another replica holds it now.
     #[error("another replica has taken the lease")]
     Lost,
+    /// It ran out before it was renewed: the machine stood still, or its clock was set.
+    #[error("the lease ran out before it was renewed")]
+    RanOut,
     /// The state table did not answer.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -108,7 +116,7 @@ pub enum LeaseError {
 impl<P: Ports> Watcher<P> {
     /// A watcher that would hold the lease as `holder`.
     pub fn new(ports: P, holder: String, ttl: Duration) -> Self {
-        Self { ports, holder, ttl, seen: None, tried: None }
+        Self { ports, holder, ttl, seen: None, held: None, tried: None }
     }
 
     /// How long to wait between two looks.
@@ -140,7 +148,7 @@ impl<P: Ports> Watcher<P> {
                 }
             };
             let ttl = self.ttl.max(Duration::from_millis(body.ttl_millis));
-            if !body.released && now.saturating_sub(unchanged_since) < ttl {
+            if !body.released && !self.was_ours(record) && now.saturating_sub(unchanged_since) < ttl {
                 return Ok(Watch::Standby(Leader { holder: body.holder.clone(), token: record.token }));
             }
         }
@@ -150,6 +158,12 @@ impl<P: Ports> Watcher<P> {
             (Some(_), _) => Predecessor::Somebody,
         };
         self.take(found.as_ref(), predecessor).await
+    }
+
+    /// Whether this is what is left of our own last leadership, which is over.
+    fn was_ours(&self, record: &Record) -> bool {
+        let ours = self.held.as_ref().filter(|tenure| tenure.token == record.token);
+        ours.is_some_and(|tenure| tenure.left(self.ports.clock()).is_zero())
     }
 
     fn taken(&mut self, record: Record, body: Body, until: Validity, predecessor: Predecessor) -> Watch<P> {
@@ -163,6 +177,7 @@ impl<P: Ports> Watcher<P> {
             changed: Notify::new(),
         };
         let guard = Guard { ports: self.ports.clone(), tenure: Arc::new(tenure) };
+        self.held = Some(guard.tenure());
         Watch::Taken(Lease { guard, record, body, predecessor })
     }
 
@@ -378,9 +393,9 @@ impl<P: Ports> Lease<P> {
             loop {
                 match self.renew(false).await {
                     Ok(()) => break,
-                    Err(LeaseError::Lost) => {
+                    Err(ended @ (LeaseError::Lost | LeaseError::RanOut)) => {
                         self.guard.tenure.set(None);
-                        return LeaseError::Lost;
+                        return ended;
                     }
                     Err(LeaseError::Call(error)) if self.guard.left().is_zero() => {
                         self.guard.tenure.set(None);
@@ -430,6 +445,9 @@ impl<P: Ports> Lease<P> {
     }
 
     async fn renew(&mut self, released: bool) -> Result<(), LeaseError> {
+        if !released && self.guard.left().is_zero() {
+            return Err(LeaseError::RanOut);
+        }
         let clock = self.guard.ports.clock();
         let until = Validity::from_now(clock.monotonic(), clock.now(), self.guard.tenure.ttl);
         let quiet = released && !self.guard.tenure.acted.load(Ordering::Relaxed);

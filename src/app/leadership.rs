@@ -84,7 +84,9 @@ pub(super) async fn lead<P: Ports>(
     if !matches!(ended, Ended::Lost(_)) {
         match time::timeout(LAST_WORDS, lease.release()).await {
             Ok(Ok(())) => tracing::info!(holder, "the lease was given back"),
-            Ok(Err(LeaseError::Lost)) => tracing::warn!(holder, "the lease was lost already"),
+            Ok(Err(LeaseError::Lost | LeaseError::RanOut)) => {
+                tracing::warn!(holder, "the lease was lost already")
+            }
             Ok(Err(LeaseError::Call(error))) => {
                 tracing::warn!(%error, "the lease was not given back; it runs out by itself");
             }

@@ -154,9 +154,9 @@ async fn an_acquisition_that_is_found_too_late_is_of_no_use() {
     time::sleep(TTL).await;
     let mut lease = taken(&mut watcher).await.expect("nobody else has it");
     assert_eq!(lease.guard().make(async {}).await, Err(Refused::NotBegun));
-    // Until it is renewed.
-    keep(&mut lease, secs(1)).await.expect("renewed");
-    make(&mut lease, secs(1)).await.expect("made");
+    assert!(matches!(lease.keep(|| {}).await, LeaseError::RanOut));
+    let mut next = taken(&mut watcher).await.expect("free at once");
+    make(&mut next, secs(1)).await.expect("made");
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,27 +191,55 @@ async fn a_renewal_that_arrives_between_two_others_does_not_end_the_lease() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_that_comes_back_after_the_end_begins_nothing_by_itself() {
+async fn a_renewal_that_comes_back_after_the_end_is_none() {
     let one = Machine::new();
-    let mut lease = take(&one, "one").await;
+    let mut watcher = watcher(&one, "one");
+    let mut lease = taken(&mut watcher).await.expect("free");
     let guard = lease.guard();
     one.fate(Fate::Slow(TTL + secs(3)));
     let meanwhile = Cell::new(None);
-    tokio::select! {
-        lost = lease.keep(|| {}) => panic!("{lost}"),
-        () = async {
-            // The renewal is sent after 5 s, and answered after 23.
-            time::sleep(secs(16)).await;
-            meanwhile.set(Some(guard.make(async {}).await));
-            time::sleep(secs(6)).await;
-            assert!(guard.left().is_zero(), "{:?}", guard.left());
-            time::sleep(secs(1) + Duration::from_millis(300)).await;
-        } => {}
-    }
+    let (ended, ()) = tokio::join!(lease.keep(|| {}), async {
+        // The renewal is sent after 5 s, and answered after 23. What it is worth counts from when it was
+        // sent: 5 s + 15 s are over.
+        time::sleep(secs(16)).await;
+        meanwhile.set(Some(guard.make(async {}).await));
+    });
     assert_eq!(meanwhile.take(), Some(Err(Refused::NotBegun)));
-    // What it is worth counts from when it was sent: 5 s + 15 s are over. The next one counts again.
-    assert!(guard.left() > TTL - secs(1), "{:?}", guard.left());
-    make(&mut lease, secs(1)).await.expect("renewed");
+    assert!(matches!(ended, LeaseError::RanOut), "{ended}");
+    assert_eq!(guard.make(async {}).await, Err(Refused::NotBegun));
+    // Nobody else has it, and nothing is left of what it was for.
+    let next = taken(&mut watcher).await.expect("free at once");
+    assert_eq!((next.predecessor, one.table().token()), (Predecessor::Somebody, 2));
+}
+
+/// What was decided before a machine slept for days is not carried out when it wakes.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_ran_out_is_not_renewed_though_nobody_else_has_taken_it() {
+    for suspended in [true, false] {
+        let one = Machine::new();
+        let mut watcher = watcher(&one, "one");
+        let mut lease = taken(&mut watcher).await.expect("free");
+        if suspended {
+            one.suspend(secs(172_800));
+        } else {
+            time::advance(secs(172_800)).await;
+        }
+        let ended = time::timeout(secs(6), lease.keep(|| {})).await.expect("it is noticed");
+        assert!(matches!(ended, LeaseError::RanOut), "{ended}");
+        assert!(taken(&mut watcher).await.is_some(), "free at once");
+        assert_eq!(one.table().token(), 2);
+    }
+}
+
+/// Whoever leads under the same name is somebody else all the same.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_ran_out_is_not_taken_back_from_another() {
+    let one = Machine::new();
+    let mut first = watcher(&one, "one");
+    let mut lease = taken(&mut first).await.expect("free");
+    let (_second, _) = wait_for_it(&mut watcher(&one.another(), "one")).await;
+    assert!(matches!(lease.keep(|| {}).await, LeaseError::RanOut));
+    assert!(taken(&mut first).await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -223,7 +251,7 @@ async fn a_holder_that_was_overtaken_is_told_so_and_changes_nothing_more() {
     let mut other = watcher(&one.another(), "other");
     let (second, _) = wait_for_it(&mut other).await;
     assert_eq!(guard.make(async {}).await, Err(Refused::NotBegun));
-    assert!(matches!(lease.keep(|| {}).await, LeaseError::Lost));
+    assert!(matches!(lease.keep(|| {}).await, LeaseError::RanOut));
     assert!(matches!(lease.release().await, Err(LeaseError::Lost)), "nor does it give back another's");
     assert_eq!(one.table().state(), (2, false));
     assert_eq!(second.guard().make(async { 7 }).await, Ok(7));
@@ -240,7 +268,7 @@ async fn a_state_table_that_does_not_answer_ends_the_lease_in_time() {
         ended = lease.keep(|| {}) => ended,
         () = time::sleep(TTL + secs(1)) => panic!("it is not given up"),
     };
-    assert!(matches!(ended, LeaseError::Call(_)));
+    assert!(matches!(ended, LeaseError::Call(_) | LeaseError::RanOut), "{ended}");
     assert!(guard.left().is_zero());
 }
 
@@ -325,17 +353,18 @@ async fn a_call_that_was_not_sent_before_a_suspension_is_not_sent_after_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wall_clock_that_is_set_forward_costs_a_renewal_and_not_the_lease() {
+async fn a_wall_clock_that_is_set_forward_costs_the_lease_and_the_next_begins_at_once() {
     let one = Machine::new();
-    let mut lease = take(&one, "one").await;
+    let mut watcher = watcher(&one, "one");
+    let mut lease = taken(&mut watcher).await.expect("free");
     one.set_ahead(secs(3_600));
     assert!(lease.guard().left().is_zero());
-    keep(&mut lease, secs(1)).await.expect("renewed");
-    make(&mut lease, secs(1)).await.expect("made");
-    assert_eq!(one.table().token(), 1);
+    assert!(matches!(lease.keep(|| {}).await, LeaseError::RanOut));
+    let mut next = taken(&mut watcher).await.expect("free at once");
+    make(&mut next, secs(1)).await.expect("made");
+    assert_eq!(one.table().token(), 2);
 }
 
-/// Clocks that run at 0.5 and 2: where the holder stops, and where the watcher takes over.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_begun_after_the_taking_over_at_any_rates_from_a_half_to_two() {
     for (holder, watcher_rate) in [(100, 100), (50, 100), (100, 200), (50, 200), (200, 50)] {
