@@ -49,6 +49,9 @@ impl<P: Ports> Feed<P> {
                     discovery.running = true;
                     self.describe_free_at = now + DESCRIBE_SPACING;
                     let after = discovery.listing.after().cloned();
+                    if after.is_none() {
+                        discovery.began = now;
+                    }
                     let (serial, arn) = (follower.serial, follower.arn.clone());
                     self.reads.push(answer::page(self.ports.clone(), serial, arn, after));
                 } else {
@@ -123,27 +126,23 @@ impl<P: Ports> Feed<P> {
         if let Some((last, older)) = self.followers.split_last_mut()
             && !older.iter().any(|follower| follower.current)
         {
-            last.current = true;
+            last.take_over();
         }
     }
 
     /// Follows the stream that the table has now.
     fn follow_current(&mut self, table: &TableDescription) {
+        let now = self.monotonic();
         let followed = self.followers.last();
         let turn =
             succession(table, followed.map(|last| Followed { arn: &last.arn, table_id: &last.table_id }));
         let Some(stream) = table.stream.as_ref().filter(|_| turn != Succession::Same) else {
             if turn == Succession::None {
                 // The old stream can still be read, but is nobody's current one.
-                for follower in &mut self.followers {
-                    follower.current = false;
-                    follower.graph.set_closed(true);
-                }
+                self.followers.iter_mut().for_each(|follower| follower.replace(now));
             } else if let Some((last, older)) = self.followers.split_last_mut() {
-                for follower in older {
-                    follower.graph.set_closed(true);
-                }
-                last.current = true;
+                older.iter_mut().for_each(|follower| follower.replace(now));
+                last.take_over();
                 if last.table_id.is_empty() {
                     last.table_id.clone_from(&table.id);
                 }
@@ -155,10 +154,7 @@ impl<P: Ports> Feed<P> {
             let from = since(self.followers.last());
             self.gap(Finding { cause, from, detail });
         }
-        for follower in &mut self.followers {
-            follower.current = false;
-            follower.graph.set_closed(true);
-        }
+        self.followers.iter_mut().for_each(|follower| follower.replace(now));
         // The table is another one but its stream's name is not: the old positions mean nothing.
         if self.followers.last().is_some_and(|last| last.arn == stream.arn)
             && let Some(last) = self.followers.pop()
@@ -168,7 +164,7 @@ impl<P: Ports> Feed<P> {
         }
         self.begin(stream.arn.clone(), Restored::default());
         if let Some(last) = self.followers.last_mut() {
-            last.current = true;
+            last.take_over();
             last.table_id.clone_from(&table.id);
         }
         self.table.enabled = true;
@@ -264,8 +260,7 @@ impl<P: Ports> Feed<P> {
             return;
         }
         let news = std::mem::take(&mut follower.discovery.news);
-        follower.discovery.due = now + if news { LATE_SIBLINGS } else { DISCOVERY_INTERVAL };
-        follower.discovery.completed = true;
+        follower.listed(now + if news { LATE_SIBLINGS } else { DISCOVERY_INTERVAL });
         let findings = follower.graph.listed(&listed);
         let pruned = follower.graph.prunable(wall);
         for id in &pruned {
@@ -299,6 +294,7 @@ impl<P: Ports> Feed<P> {
             self.table.due = now;
         } else {
             // Nothing of it will ever be listed again: what is known of it is all there is.
+            follower.complete = true;
             let findings = follower.graph.listed(&std::collections::BTreeSet::new());
             debug_assert!(findings.is_empty());
         }
@@ -365,8 +361,8 @@ impl<P: Ports> Feed<P> {
         if !self.positioned() {
             return;
         }
-        let (drained, kept) =
-            std::mem::take(&mut self.followers).into_iter().partition(|f| !f.current && f.graph.drained());
+        let drained = |f: &Follower| !f.current && f.complete && f.graph.drained();
+        let (drained, kept) = std::mem::take(&mut self.followers).into_iter().partition(drained);
         self.followers = kept;
         let drained: Vec<Follower> = drained;
         for follower in drained {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::checkpoint::{ShardCheckpoint, StreamCheckpoint};
-use super::limits::UNSETTLED_PER_SHARD;
+use super::limits::{LATE_SHARDS, UNSETTLED_PER_SHARD};
 use super::listing::Listing;
 use super::pace::Pace;
 use super::service::FeedSettings;
@@ -25,6 +25,10 @@ pub(super) struct Follower {
     pub(super) table_id: String,
     /// Whether it is the table's current stream, and not one before it.
     pub(super) current: bool,
+    /// Since when this process knows that it is not.
+    replaced: Option<Duration>,
+    /// It was replaced, and was listed so late after that no shard of it was out of sight.
+    pub(super) complete: bool,
     pub(super) status: Option<StreamStatus>,
     pub(super) graph: ShardGraph,
     pub(super) lanes: BTreeMap<ShardId, Lane>,
@@ -45,6 +49,8 @@ pub(super) struct Discovery {
     pub(super) listing: Listing,
     pub(super) due: Duration,
     pub(super) running: bool,
+    /// When the listing under way was begun.
+    pub(super) began: Duration,
     /// A listing has been completed by this process.
     pub(super) completed: bool,
     /// Shards have come into sight since it was last settled when to list.
@@ -103,6 +109,8 @@ impl Follower {
             serial,
             table_id: record.as_ref().map(|record| record.table_id.clone()).unwrap_or_default(),
             current: false,
+            replaced: None,
+            complete: false,
             status: None,
             graph: ShardGraph::restore(&arn, checkpoints, listed),
             arn,
@@ -112,6 +120,7 @@ impl Follower {
                 listing: Listing::default(),
                 due: now,
                 running: false,
+                began: now,
                 completed: false,
                 news: false,
                 asking: false,
@@ -122,6 +131,35 @@ impl Follower {
             positioned: false,
             held: false,
             last_record: now,
+        }
+    }
+
+    /// It is the table's current stream.
+    pub(super) fn take_over(&mut self) {
+        self.current = true;
+        self.replaced = None;
+    }
+
+    /// It is not the table's current stream, or not any more. No new shards are made, but the last ones
+    /// may not be visible yet.
+    pub(super) fn replace(&mut self, now: Duration) {
+        self.current = false;
+        self.graph.set_closed(true);
+        self.replaced.get_or_insert(now);
+        self.list_late();
+    }
+
+    /// All shards of it that can be seen have been listed; the next listing is due then at the latest.
+    pub(super) fn listed(&mut self, next: Duration) {
+        self.discovery.completed = true;
+        self.discovery.due = next;
+        self.complete |= self.replaced.is_some_and(|at| self.discovery.began >= at + LATE_SHARDS);
+        self.list_late();
+    }
+
+    fn list_late(&mut self) {
+        if let Some(at) = self.replaced.filter(|_| !self.complete) {
+            self.discovery.due = self.discovery.due.min(at + LATE_SHARDS);
         }
     }
 

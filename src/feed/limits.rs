@@ -55,6 +55,10 @@ pub(super) const DISCOVERY_INTERVAL: Duration = Duration::from_secs(60);
 /// listed once more: a split makes two, which need not become visible at once.
 pub(super) const LATE_SIBLINGS: Duration = Duration::from_secs(3);
 
+/// A stream that was replaced is listed once more so long after, before it is taken for read to its end:
+/// the shards that it made last need not have been visible at once.
+pub(super) const LATE_SHARDS: Duration = Duration::from_secs(10);
+
 /// While a stream is awaited (none yet, or ENABLING), it is asked about this often.
 pub(super) const AWAIT_STREAM: Duration = Duration::from_secs(1);
 

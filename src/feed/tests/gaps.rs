@@ -168,7 +168,7 @@ async fn a_new_stream_while_running() {
     assert_eq!(feed.settle_all().await, expected);
     assert_eq!(feed.gaps(), [GapCause::NewStream]);
     assert_eq!(feed.view.snapshot().stream, Some(stream_arn("2026-01-02T00:00:00.000")));
-    seconds(5).await;
+    seconds(15).await;
     let old = stream_arn("2026-01-01T00:00:00.000");
     assert!(world.lock().state.keys().all(|id| !id.contains(&old)), "the old stream's records are deleted");
     feed.stop().await;
@@ -201,6 +201,37 @@ async fn a_new_stream_when_the_old_one_is_gone() {
     world.lock().streams.values_mut().next().unwrap().gone = true;
     expect(&world, &[GapCause::NewStream, GapCause::ShardGone], &["new"]).await.stop().await;
     expect_no_more(&world).await;
+}
+
+/// The last shard of the old stream comes into sight when the new one is read already.
+#[tokio::test(start_paused = true)]
+async fn the_last_shard_of_the_old_stream_comes_late() {
+    for down in [false, true] {
+        let world = World::new();
+        handled_once(&world).await;
+        let running = if down { None } else { Some(Running::start(&world).await) };
+        world.split("s1", &["s2"]);
+        world.change_shard("s2", |shard| shard.hidden = true);
+        world.write("s2", "late");
+        world.enable("2026-01-02T00:00:00.000");
+        world.add_shard("n1", None);
+        world.write("n1", "new");
+        let mut feed = match running {
+            Some(feed) => feed,
+            None => Running::start(&world).await,
+        };
+        let new = feed.next().await;
+        assert_eq!(new.name, "new", "nothing is held up");
+        new.ticket.settle();
+        seconds(4).await;
+        world.change_shard("s2", |shard| shard.hidden = false);
+        assert_eq!(feed.settle_all().await, ["late"]);
+        assert_eq!(feed.gaps(), [GapCause::NewStream]);
+        let old = stream_arn("2026-01-01T00:00:00.000");
+        assert!(world.lock().state.keys().all(|id| !id.contains(&old)), "the old stream is done with");
+        feed.stop().await;
+        expect_no_more(&world).await;
+    }
 }
 
 /// An endpoint that never ends the shards of a closed stream holds up nothing.
