@@ -724,7 +724,8 @@ pub(crate) fn published(world: &mut World, folded: &str, before: Option<&KeyDocu
                     key.superseded_ms.get_or_insert(now);
                 }
             }
-            if user.live_key(&stored.id).is_none() && !excused {
+            let new = before.and_then(KeyDocument::current_id) != Some(&stored.id);
+            if new && user.live_key(&stored.id).is_none() && !excused {
                 broken = Some(format!("{} is published for {folded}, which has no such key", stored.id));
             }
             // Consumers that have read the document before still use its key, and may ask for it again.

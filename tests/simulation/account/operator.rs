@@ -240,8 +240,9 @@ impl World {
         let parameter = self.parameter_of(name);
         self.vault_meddled(&parameter);
         let owner = self.parameter_owner(&parameter);
-        if self.iam.live(&owner).is_none() {
-            // A parameter that somebody writes for nobody is theirs to delete.
+        let is_new = !self.ssm.parameters.contains_key(&parameter);
+        if self.iam.live(&owner).is_none() || (is_new && !self.table.contains(name.as_str())) {
+            // A parameter that somebody writes for nobody, or for who has no row, is theirs to delete.
             self.ssm.owners.remove(&parameter);
         }
         // What SSM refuses changes nothing; an operator may try.
