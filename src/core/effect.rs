@@ -109,3 +109,47 @@ impl Observed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::Hand;
+    use super::super::observed::Key;
+    use super::super::secret::Secret;
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    fn key(id: &str) -> AccessKeyId {
+        AccessKeyId::parse(id).expect("a key id")
+    }
+
+    #[test]
+    fn a_key_may_be_unknown_for_as_long_as_reads_may_be_late() {
+        let (young, old, hidden) =
+            (key("AKIAYYYYYYYYYYYYYYYY"), key("AKIAOOOOOOOOOOOOOOOO"), key("AKIAHHHHHHHHHHHHHHHH"));
+        let listed = |id: &AccessKeyId, created| Key { id: id.clone(), active: true, created };
+        let observed = Observed {
+            keys: vec![listed(&old, at(1_000)), listed(&young, at(2_000))],
+            ..Observed::nothing()
+        };
+        let hand = Hand {
+            id: hidden.clone(),
+            secret: Secret::new("s"),
+            opened: at(2_000),
+            minted: at(2_002),
+            proven: false,
+            rejected: None,
+            unanswered_put: None,
+        };
+        let memory = Memory { mint: Mint::InHand(hand), ..Memory::default() };
+        let until =
+            |id: &AccessKeyId| (2_000..2_030).find(|now| !observed.may_be_unknown(id, &memory, at(*now)));
+        assert_eq!(until(&old), Some(2_000));
+        assert_eq!(until(&young), Some(2_010));
+        // Not listed yet, and known by its making.
+        assert_eq!(until(&hidden), Some(2_012));
+        assert_eq!(until(&key("AKIANNNNNNNNNNNNNNNN")), Some(2_000));
+    }
+}

@@ -186,6 +186,21 @@ fn a_table_that_is_dropped_and_created_anew() {
     bar.resumed(ENDS + secs(100)).holds();
 }
 
+/// Of the first table nothing could be stored before another took its place.
+#[test]
+fn a_table_that_is_replaced_before_it_could_be_remembered() {
+    let said = &[FAILED, HELD, "causes=\"table_identity\""];
+    let broken = vec![Outage { call: Call::PutState, from_page: 1, kind: Kind::Error }];
+    let mut bar = bar("never remembered", [], said, Flaw::ForgetsTableId);
+    bar.scenario = bar.scenario.before([Act::Break(broken)]);
+    // The first sweep waits half a minute for positions in the stream.
+    bar = bar.at(secs(50), Act::RestoreTable(names(&["zoe"]))).at(secs(51), Act::Mend);
+    for user in USERS {
+        bar = bar.ends(put(user));
+    }
+    bar.resumed(ENDS + secs(100)).holds();
+}
+
 /// Another table takes the table's place at any moment of the sweep that finds an orphan; a moment
 /// before, the orphan's row came back. In the other table there is but one row.
 fn another_table_at_any_moment(sweeps: NonZeroU32) {
