@@ -47,11 +47,15 @@ impl Observed {
                 *self = Observed { stored: self.stored.clone(), ..Observed::nothing() };
                 // A late read may show the user once more; that its deletion was granted is how it is
                 // told from one that sweeps have yet to judge.
+                let unanswered_put = match &memory.mint {
+                    Mint::InHand(hand) => hand.unanswered_put,
+                    Mint::Opened { .. } | Mint::Idle => None,
+                };
                 *memory = Memory {
                     revoke_before: memory.revoke_before,
                     condemned: memory.condemned.take(),
                     remove_parameter: memory.remove_parameter,
-                    unanswered_delete: memory.unanswered_delete,
+                    unanswered_write: memory.unanswered_write.max(unanswered_put),
                     ..Memory::default()
                 };
             }

@@ -68,8 +68,9 @@ pub struct Memory {
     pub condemned: Option<UserId>,
     /// Whether the parameter is to go once the user is gone.
     pub remove_parameter: bool,
-    /// The last DeleteParameter that brought no answer: it may still take effect.
-    pub unanswered_delete: Option<Timestamp>,
+    /// The last write of the parameter that brought no answer, but for those of the key in hand: it may
+    /// still take effect.
+    pub unanswered_write: Option<Timestamp>,
     /// CreateUser was told since this time that the name is taken, while GetUser knows no such user.
     pub name_taken_since: Option<Timestamp>,
     /// When CreateUser last said so although no late read or write could explain it any more.
@@ -153,6 +154,11 @@ impl Memory {
         for key in observed.keys.iter().filter(|key| !key.active) {
             self.idle_foreign.entry(key.id.clone()).or_insert(sweep);
         }
+    }
+
+    /// Until when an earlier write of the parameter may still take effect.
+    pub fn written_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.unanswered_write.map(|write| write + SETTLE).filter(|settled| now < *settled)
     }
 
     /// Whether a read of IAM may not show the last change yet.

@@ -196,8 +196,8 @@ fn refused(step: &Step, error: CallError, file: &mut File, now: Timestamp) -> Lo
             file.memory.name_taken(now);
             Look::Again(now + LOOK_AGAIN)
         }
-        (Step::DeleteParameter, Fault::Indeterminate) => {
-            file.memory.unanswered_delete = Some(now);
+        (Step::DeleteParameter | Step::Publish { minted: None, .. }, Fault::Indeterminate) => {
+            file.memory.unanswered_write = Some(now);
             Look::Failed(error)
         }
         (Step::Publish { minted: Some(_), .. }, fault) => {

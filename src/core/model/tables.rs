@@ -309,6 +309,16 @@ fn the_teardown_revokes_access_first() {
 }
 
 #[test]
+fn a_removal_waits_for_a_write_that_would_bring_the_parameter_back() {
+    let mut world = World::new();
+    world.desired = Desired::Absent;
+    world.memory.remove_parameter = true;
+    assert_eq!(next(world.clone()), NoUser);
+    world.memory.unanswered_write = Some(world.now - age("4s"));
+    assert_eq!(next(world), Waits(6));
+}
+
+#[test]
 fn a_mint_is_closed_also_when_the_next_one_is_due_and_has_no_place() {
     let mut world = rotating("16d", "16d", Some("20d"));
     world.set_tag(tags::MINTING, &(world.now - 16 * DAY).to_string());
@@ -386,6 +396,10 @@ fn the_key_in_hand() {
     check("5m",    true,   Some("1s"),                      PUBLISH);
     check("6m",    true,   None,                            DELETE);
     check("6m",    true,   Some("1s"),                      Waits(9));
+
+    let mut written = in_hand("1s", true, None);
+    written.memory.unanswered_write = Some(written.now - age("1s"));
+    assert_eq!(next(written), Waits(9), "a late write would take the only copy of the secret away");
 
     let mut off = in_hand("60s", false, None);
     off.clock_trusted = false;

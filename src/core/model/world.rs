@@ -465,6 +465,9 @@ impl World {
             (Step::Publish { minted: Some(_), .. }, Mint::InHand(hand)) => {
                 hand.unanswered_put = Some(self.now);
             }
+            (Step::Publish { minted: None, .. } | Step::DeleteParameter, _) => {
+                self.memory.unanswered_write = Some(self.now);
+            }
             _ => {}
         }
     }

@@ -44,10 +44,9 @@ pub(in super::super) fn prove_key(facts: &Facts<'_>) -> Option<(Next, String)> {
 /// Publishes the key in hand, together with the one before it.
 pub(in super::super) fn publish_key(facts: &Facts<'_>) -> Option<(Next, String)> {
     let hand = facts.hand()?;
-    // It would take the new document away.
-    let unanswered = facts.view.memory.unanswered_delete.map(|delete| delete + SETTLE);
-    if let Some(settled) = unanswered.filter(|settled| facts.view.now < *settled) {
-        let why = "an earlier deletion of the parameter may still take effect".to_owned();
+    // It would take the new document away, with the only copy of the secret.
+    if let Some(settled) = facts.view.memory.written_until(facts.view.now) {
+        let why = "an earlier write of the parameter may still take effect".to_owned();
         return Some((Next::WaitUntil(settled, State::Pending), why));
     }
     let new = StoredKey { id: hand.id.clone(), secret: hand.secret.clone() };

@@ -133,6 +133,11 @@ pub(in super::super) fn delete_parameter(facts: &Facts<'_>) -> Option<(Next, Str
     let memory = facts.view.memory;
     let removing = memory.remove_parameter || memory.revoke_before.is_some();
     let left = facts.namesake().is_none() && !facts.has_row() && removing;
+    // It would bring the parameter back.
+    if let Some(settled) = memory.written_until(facts.view.now).filter(|_| left) {
+        let why = "an earlier write of the parameter may still take effect".to_owned();
+        return Some((Next::WaitUntil(settled, State::Deleting), why));
+    }
     if !left || facts.view.observed.stored == Stored::Missing {
         return None;
     }
