@@ -17,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Pages};
 use crate::config::Settings;
 use crate::core::user::UserId;
-use crate::feed::FeedMetrics;
-use crate::lease::{Watch, Watcher};
+use crate::feed::{FeedMetrics, Lookout};
+use crate::heartbeat::Heartbeat;
+use crate::lease::{Lease, Watch, Watcher};
 use crate::metrics::ProgramMetrics;
 use crate::ports::{CallError, Clock, Identity, Ports, StateStore, UsersTable};
 use crate::reconcile::{AwsTime, ReconcileMetrics};
@@ -213,29 +214,48 @@ async fn follow_lease<P: Ports>(
     let beat = common.status.beats.start("lease", common.ports.clock().monotonic());
     let mut watcher = Watcher::new(common.ports.clone(), holder.clone(), common.settings.lease.ttl);
     loop {
-        beat.beat(common.ports.clock().monotonic());
-        common.status.clock_is(AwsTime::of(common.ports.clock()).trusted);
-        let watch = tokio::select! {
+        let mut lookout = Lookout::new(common.ports.clone());
+        let lease = tokio::select! {
             biased;
             () = shutdown.cancelled() => return Ok(None),
-            watch = watcher.look() => watch,
+            lease = stand_by(common, &mut watcher, &holder, &beat) => lease,
+            // Beside it, so that no call about the stream holds up a look at the lease.
+            never = lookout.keep(), if common.mode == Mode::Service => match never {},
         };
-        match watch {
-            Ok(Watch::Taken(lease)) => {
-                tracing::info!(holder, token = lease.guard().token(), "leading");
-                let ended = leadership::lead(common, lease, &holder, &beat, shutdown).await;
-                match ended {
-                    leadership::Ended::Done(report) => return Ok(report),
-                    leadership::Ended::Failed(error) => return Err(error),
-                    leadership::Ended::Lost(why) => {
-                        tracing::warn!(holder, why, "no longer leading; standing by");
-                        common.status.users.clear();
-                        let mut progress = common.status.progress();
-                        (progress.role, progress.swept, progress.token) = (Role::Standby, false, None);
-                        (progress.tenure, progress.deletions) = (None, None);
-                    }
-                }
+        tracing::info!(holder, token = lease.guard().token(), "leading");
+        let outlook = lookout.into_outlook();
+        let ended = leadership::lead(common, lease, &holder, &beat, outlook, shutdown).await;
+        match ended {
+            leadership::Ended::Done(report) => return Ok(report),
+            leadership::Ended::Failed(error) => return Err(error),
+            leadership::Ended::Lost(why) => {
+                tracing::warn!(holder, why, "no longer leading; standing by");
+                common.status.users.clear();
+                let mut progress = common.status.progress();
+                (progress.role, progress.swept, progress.token) = (Role::Standby, false, None);
+                (progress.tenure, progress.deletions) = (None, None);
             }
+        }
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ok(None),
+            () = time::sleep(watcher.pause()) => {}
+        }
+    }
+}
+
+/// Watches the lease until it is ours.
+async fn stand_by<P: Ports>(
+    common: &Common<P>,
+    watcher: &mut Watcher<P>,
+    holder: &str,
+    beat: &Heartbeat,
+) -> Lease<P> {
+    loop {
+        beat.beat(common.ports.clock().monotonic());
+        common.status.clock_is(AwsTime::of(common.ports.clock()).trusted);
+        match watcher.look().await {
+            Ok(Watch::Taken(lease)) => return lease,
             Ok(Watch::Standby(leader)) => {
                 let mut progress = common.status.progress();
                 if progress.role != Role::Standby {
@@ -246,11 +266,7 @@ async fn follow_lease<P: Ports>(
             }
             Err(error) => tracing::warn!(%error, "the lease could not be read; trying again"),
         }
-        tokio::select! {
-            biased;
-            () = shutdown.cancelled() => return Ok(None),
-            () = time::sleep(watcher.pause()) => {}
-        }
+        time::sleep(watcher.pause()).await;
     }
 }
 

@@ -16,7 +16,7 @@
 //! | [`aws`] | the ports, implemented by the AWS SDK; the only room that knows it |
 //! | [`reconcile`] | one look at one user; every flow ends here |
 //! | [`work`] | who is looked at next; one user is never worked on twice at once |
-//! | [`feed`] | the table's stream, from its checkpoints |
+//! | [`feed`] | the table's stream, from its checkpoints; what a standby keeps in sight of it |
 //! | [`sweep`], [`survey`] | everybody at a glance: to look closer, or only to show |
 //! | [`lease`], [`brakes`], [`removals`] | what is remembered in the state table |
 //! | [`pace`] | every call goes through it: as fast as AWS allows, and only while leading |

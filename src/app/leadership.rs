@@ -16,7 +16,7 @@ use crate::brakes::Brakes;
 use crate::core::brake::BrakeSettings;
 use crate::core::census::Sightings;
 use crate::core::time::Timestamp;
-use crate::feed::{Feed, FeedError, FeedSettings};
+use crate::feed::{Feed, FeedError, FeedSettings, Outlook};
 use crate::heartbeat::Heartbeat;
 use crate::lease::{Guard, Lease, LeaseError, Predecessor};
 use crate::pace::Pace;
@@ -54,12 +54,14 @@ enum Part {
     Operator,
 }
 
-/// Leads until `shutdown`, or until the lease is lost.
+/// Leads until `shutdown`, or until the lease is lost. `outlook` is what was seen of the stream while
+/// standing by.
 pub(super) async fn lead<P: Ports>(
     common: &Common<P>,
     mut lease: Lease<P>,
     holder: &str,
     beat: &Heartbeat,
+    outlook: Option<Outlook>,
     shutdown: &CancellationToken,
 ) -> Ended {
     {
@@ -79,7 +81,7 @@ pub(super) async fn lead<P: Ports>(
             beat.beat(common.ports.clock().monotonic());
             common.status.clock_is(AwsTime::of(common.ports.clock()).trusted);
         }) => Ended::Lost(lost.to_string()),
-        ended = work(common, guard, last_change, shutdown) => ended,
+        ended = work(common, guard, last_change, outlook, shutdown) => ended,
     };
     if !matches!(ended, Ended::Lost(_)) {
         match time::timeout(LAST_WORDS, lease.release()).await {
@@ -100,6 +102,7 @@ async fn work<P: Ports>(
     common: &Common<P>,
     guard: Guard<P>,
     last_change: Option<Timestamp>,
+    outlook: Option<Outlook>,
     shutdown: &CancellationToken,
 ) -> Ended {
     let ports = &common.ports;
@@ -120,8 +123,9 @@ async fn work<P: Ports>(
         };
         let (metrics, view) = (common.feed.clone(), common.status.feed.clone());
         let token = guard.token();
+        let ports = ports.clone();
         let open =
-            Feed::open(ports.clone(), settings, &records, token, metrics, view, change_sender, gap_sender);
+            Feed::open(ports, settings, &records, outlook, token, metrics, view, change_sender, gap_sender);
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return Ended::Done(None),

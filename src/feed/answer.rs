@@ -47,7 +47,7 @@ pub(super) enum PollError {
 }
 
 /// Gives up on a call that takes longer than any call may.
-async fn limited<T, E: From<CallError>>(
+pub(super) async fn limited<T, E: From<CallError>>(
     name: &'static str,
     call: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {

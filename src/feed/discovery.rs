@@ -8,9 +8,10 @@ use super::follower::Follower;
 use super::gap::GapCause;
 use super::limits::{
     AWAIT_STREAM, AWAIT_STREAM_EAGERLY, BACKOFF, CHILD_QUESTIONS, DENIALS, DESCRIBE_SPACING,
-    DISCOVERY_INTERVAL, DRAINED_WHEN_QUIET, LATE_SIBLINGS,
+    DISCOVERY_INTERVAL, DRAINED_WHEN_QUIET, LATE_SIBLINGS, OPEN_LIMIT,
 };
 use super::listing::Walk;
+use super::outlook::Outlook;
 use super::pace::backoff;
 use super::service::{Feed, Restored, since};
 use super::shard_graph::Finding;
@@ -185,6 +186,24 @@ impl<P: Ports> Feed<P> {
             let detail = format!("the stream of {} was switched on again under its old name", table.arn);
             self.gap(Finding { cause: GapCause::NewStream, from: since(self.followers.last()), detail });
         }
+    }
+
+    /// Goes on from the checkpoints with what a standby has seen, where that [serves](Outlook::serves).
+    /// The table and its shards are still asked about at once.
+    pub(super) fn read_ahead(&mut self, outlook: &Outlook) {
+        let now = self.monotonic();
+        if !outlook.serves(&self.restored, now, self.ports.clock().now()) {
+            return;
+        }
+        self.take_up_restored(&outlook.table);
+        let Some(follower) = self.followers.last_mut() else { return };
+        for shard in &outlook.shards {
+            follower.graph.seen(shard, outlook.wall);
+        }
+        follower.complete_lanes(&self.settings, &self.settled_sender, now);
+        follower.positioned = true;
+        follower.gives_up_from = now + OPEN_LIMIT;
+        self.table.enabled = true;
     }
 
     fn begin(&mut self, arn: String, restored: Restored) {

@@ -1,6 +1,6 @@
 //! A small table, stream and state table in memory, for the feed's own tests.
 //!
-//! Time is tokio's, which the tests pause. Every call takes 10 ms. The world also watches the
+//! Time is tokio's, which the tests pause. A call takes 10 ms, or as long as is said. The world also watches the
 //! reader: more than one GetRecords at once or more than five a second on a shard is remembered.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,6 +50,8 @@ pub(super) struct Inner {
     /// Iterators are good for this long.
     pub(super) iterator_life: Option<Duration>,
     pub(super) page_size: Option<usize>,
+    /// What a call takes.
+    pub(super) latency: Option<Duration>,
     sent: BTreeMap<String, Vec<Duration>>,
     reading: BTreeSet<String>,
     random: u64,
@@ -205,7 +207,8 @@ impl World {
     }
 
     async fn call(&self, name: &'static str) -> Result<(), CallError> {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        let latency = self.lock().latency.unwrap_or(Duration::from_millis(10));
+        tokio::time::sleep(latency).await;
         let mut inner = self.lock();
         *inner.calls.entry(name).or_default() += 1;
         let random = inner.next_random();

@@ -38,6 +38,8 @@ pub(super) struct Follower {
     pub(super) record: StreamRecord,
     /// Whether this process has stored, or found stored, a position in every shard.
     pub(super) positioned: bool,
+    /// Before this, nothing is given up without a listing of this process.
+    pub(super) gives_up_from: Duration,
     /// An older stream comes first.
     pub(super) held: bool,
     /// When a shard last brought a record, by the monotonic clock.
@@ -129,6 +131,7 @@ impl Follower {
             },
             record: StreamRecord { saved: record, writing: false, due: now, failures: 0 },
             positioned: false,
+            gives_up_from: now,
             held: false,
             last_record: now,
         }
@@ -212,6 +215,11 @@ impl Follower {
             || (self.discovery.completed
                 && self.record.saved.as_ref().is_some_and(|saved| saved.listed)
                 && self.graph.shards().all(|(_, shard)| shard.is_saved()));
+    }
+
+    /// Whether what is said to be missing may be given up.
+    pub(super) fn may_give_up(&self, now: Duration) -> bool {
+        self.discovery.completed || now >= self.gives_up_from
     }
 
     /// Whether a shard may be polled, once it is due and no older stream comes first.

@@ -68,6 +68,22 @@ pub(super) const AWAIT_STREAM_EAGERLY: u32 = 60;
 /// AWS allows 10 DescribeStream calls a second for the account; the feed makes at most 8.
 pub(super) const DESCRIBE_SPACING: Duration = Duration::from_millis(125);
 
+/// A standby looks at the stream for the first time this long after it began to stand by: whoever
+/// finds the lease free leads before that. From then on every [`DISCOVERY_INTERVAL`].
+pub(super) const FIRST_LOOK: Duration = Duration::from_secs(1);
+
+/// Between two pages of a standby's look, which is in no hurry: two of them and a leader's 8 a second
+/// stay within the account's 10.
+pub(super) const LOOK_SPACING: Duration = Duration::from_secs(1);
+
+/// A standby keeps no list of more pages than this: 1,500 shards, which a table has that writes a
+/// hundred thousand items a second.
+pub(super) const LOOK_PAGES: u32 = 15;
+
+/// What a standby has seen is good for this long: until the next look is over, which begins an interval
+/// after this one ended, when both take as long as they may.
+pub(super) const OUTLOOK_LIFE: Duration = Duration::from_secs(90);
+
 /// With more ended shards than this to ask about, one listing answers for all of them.
 pub(super) const CHILD_QUESTIONS: usize = 3;
 
@@ -88,7 +104,8 @@ pub(super) const WRITE_IDLE: Duration = Duration::from_secs(600);
 pub(super) const CALL_LIMIT: Duration = Duration::from_secs(20);
 
 /// How long [`Feed::open`](super::Feed::open) waits for the stream. After that the first sweep may
-/// begin, and positions opened later are followed by another (`opened_late`).
+/// begin, and positions opened later are followed by another (`opened_late`). For as long, what reads
+/// ahead of its first listing gives nothing up without it.
 pub(super) const OPEN_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long the last checkpoints may take to be written at the end.

@@ -18,11 +18,22 @@
 //! come again, later than newer ones of the same key. Whoever takes them must allow for that: a
 //! change carries its time, and a replayed removal concerns only what is older than it.
 //!
+//! # Standing by
+//!
+//! The shard graph is kept warm in two places. Where reading stands is in the checkpoints, which are
+//! read at the taking-over and at no other time. Which stream and which shards there are, a standby
+//! sees by itself once a minute ([`Lookout`]): it costs as many calls as the leader's listing, and
+//! writes nothing. With both, reading begins at once, and the leader's own listing comes meanwhile.
+//! Until it is there nothing is given up for lost, for half a minute at most: what an
+//! [`Outlook`] shows may have changed. One that is older than a listing of the leader can be, or that
+//! is not of the stream of the checkpoints, is not used; then the shards are listed first, as after a
+//! first start.
+//!
 //! # Layout
 //!
 //! Pure: `shard_graph` (which shards exist and which may be read), `low_water` (how far a
 //! checkpoint may go), `checkpoint` (what is stored), `lag`, `pace`, `listing`, `succession`
-//! (one stream after another). The rest is one task, [`Feed`], that starts calls when they are due
+//! (one stream after another), `outlook` (what a standby has seen). The rest is one task, [`Feed`], that starts calls when they are due
 //! and applies their answers, one at a time: no lock, no second task.
 
 mod answer;
@@ -33,8 +44,10 @@ mod gap;
 mod lag;
 mod limits;
 mod listing;
+mod lookout;
 mod low_water;
 mod metrics;
+mod outlook;
 mod pace;
 mod reader;
 mod service;
@@ -50,7 +63,9 @@ mod fake;
 mod tests;
 
 pub use gap::{Gap, GapCause};
+pub use lookout::Lookout;
 pub use metrics::FeedMetrics;
+pub use outlook::Outlook;
 pub use service::{Feed, FeedError, FeedSettings};
 pub use ticket::Ticket;
 pub use view::{FeedSnapshot, FeedView, ShardSnapshot, ShardState};

@@ -183,6 +183,7 @@ impl<P: Ports> Feed<P> {
         let (now, wall) = (self.monotonic(), self.ports.clock().now());
         let random = self.ports.clock().random();
         let follower = &mut self.followers[index];
+        let may_give_up = follower.may_give_up(now);
         let (Some(lane), Some(shard)) = (follower.lanes.get_mut(id), follower.graph.shard(id)) else {
             return;
         };
@@ -204,6 +205,8 @@ impl<P: Ports> Feed<P> {
         }
         let from_the_start = shard.mark().position() == Position::TrimHorizon;
         let verdict = match &error {
+            // Reading is ahead of the first listing, which comes at once and knows better.
+            _ if !may_give_up => Verdict::Again,
             StreamError::Gone => {
                 lane.denials += 1;
                 if !follower.discovery.running {

@@ -16,6 +16,7 @@ use super::gap::{Gap, GapCause};
 use super::lag::ShardLag;
 use super::limits::{FLUSH_LIMIT, OPEN_LIMIT, PUBLISH_INTERVAL};
 use super::metrics::FeedMetrics;
+use super::outlook::Outlook;
 use super::shard_graph::{Finding, Shard};
 use super::ticket::Settled;
 use super::view::{FeedSnapshot, FeedView, ShardSnapshot, ShardState};
@@ -152,6 +153,9 @@ impl<P: Ports> Feed<P> {
     /// shards that have none begin at TRIM_HORIZON. Reads no changes yet. Call it before the first
     /// sweep: what changes after it is in the stream, what changed before is in the table.
     ///
+    /// With an `outlook` that fits the records, their positions are those of every shard, and it
+    /// returns at once.
+    ///
     /// Returns within half a minute. When the stream could not be opened by then, [`run`](Self::run)
     /// goes on trying, and a gap (`opened_late`) asks for another sweep once it is.
     ///
@@ -163,6 +167,7 @@ impl<P: Ports> Feed<P> {
         ports: P,
         settings: FeedSettings,
         records: &[Record],
+        outlook: Option<Outlook>,
         token: u64,
         metrics: FeedMetrics,
         view: FeedView,
@@ -199,6 +204,9 @@ impl<P: Ports> Feed<P> {
             writes: FuturesUnordered::new(),
         };
         feed.restore(records);
+        if let Some(outlook) = outlook {
+            feed.read_ahead(&outlook);
+        }
         while !feed.settled_on_a_position() {
             if feed.monotonic().saturating_sub(now) >= OPEN_LIMIT {
                 break;

@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::faults::{Call, Faults, Kind};
+use crate::faults::{Call, Faults, Kind, Outage};
 use crate::harness::{Act, Report, Scenario};
 use crate::matrix::{Tally, number, spread};
 use crate::program;
-use crate::stories;
+use crate::stories::{self, secs};
 
 /// How long clocks are wrong: as long as a story takes. Then somebody sets them right.
 const WRONG: Duration = Duration::from_secs(120);
@@ -129,6 +129,31 @@ fn a_leader_that_stands_still_at_any_call_of_any_story() {
     // Else nothing was tested.
     assert!(u64::from(handed_over) * 10 > tally.histories * 9, "{handed_over} of {}", tally.histories);
     assert!(stride > 1 || overtaken > 0, "no change was ever on its way");
+}
+
+/// A standby that has looked at the stream reads on at once, and its sweep begins, while the stream's
+/// shards cannot be listed.
+#[test]
+fn a_standby_needs_no_list_of_shards_to_take_over() {
+    let (killed, mended) = (secs(100), secs(180));
+    let broken = Outage { call: Call::DescribeStream, from_page: 1, kind: Kind::Denied };
+    let mut scenario = stories::story("a take-over without DescribeStream")
+        // It ends, and is the one that stands by from then on.
+        .at(secs(20), Act::Terminate(0))
+        .at(killed, Act::Break(vec![broken]))
+        .at(killed, Act::Kill(1))
+        .at(killed + secs(1), stories::put("alice"))
+        .at(mended, Act::Mend);
+    scenario.replicas = vec![(0, 0), (700, 30)];
+    scenario.faults_until = mended;
+    for seed in 0..5 {
+        let report = program::run(seed, &scenario);
+        assert!(report.ok(), "{}", report.story());
+        let created = report.sent.iter().find(|(_, call, name)| *call == Call::CreateUser && name == "alice");
+        let (at, ..) = created.expect("the row is served");
+        // The lease of 15 s, a second to see that, and the sweep.
+        assert!(*at <= killed + secs(15 + 1 + 5), "seed {seed}: {at:?}");
+    }
 }
 
 /// Which calls break an invariant when they go out half a minute after their lease: what the crate's

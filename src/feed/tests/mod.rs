@@ -3,6 +3,7 @@
 mod gaps;
 mod model;
 mod reading;
+mod standby;
 mod stops;
 
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::fake::World;
-use super::{Change, Feed, FeedError, FeedMetrics, FeedSettings, FeedView, Gap, GapCause};
+use super::{Change, Feed, FeedError, FeedMetrics, FeedSettings, FeedView, Gap, GapCause, Outlook};
 use crate::ports::Clock;
 
 /// A running feed and the ends of its channels.
@@ -35,6 +36,15 @@ impl Running {
     }
 
     async fn start_with(world: &World, token: u64, room: usize) -> Self {
+        Self::open(world, token, room, None).await
+    }
+
+    /// As [`start`](Self::start), with what was seen while standing by.
+    async fn take_over(world: &World, outlook: Option<Outlook>) -> Self {
+        Self::open(world, 2, 100, outlook).await
+    }
+
+    async fn open(world: &World, token: u64, room: usize, outlook: Option<Outlook>) -> Self {
         world.new_reader();
         let (changes_in, changes) = mpsc::channel(room);
         let (gaps_in, gaps) = mpsc::channel(10);
@@ -46,6 +56,7 @@ impl Running {
             world.clone(),
             settings,
             &world.records(),
+            outlook,
             token,
             metrics,
             view.clone(),

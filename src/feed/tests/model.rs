@@ -2,7 +2,7 @@
 //!
 //! A case is a list of random moves. The stream writes, splits, hides and reveals shards, and forgets
 //! what is older than a day; the reader lists all shards or some, polls, settles out of order,
-//! stores checkpoints, and crashes. After each move the rules are checked. At the end every change
+//! stores checkpoints, and crashes; a standby takes over with what it saw a moment before. After each move the rules are checked. At the end every change
 //! must have been handled, or lie in a span that was told as missing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::super::GapCause;
 use super::super::checkpoint::ShardCheckpoint;
-use super::super::limits::RETENTION;
+use super::super::limits::{OUTLOOK_LIFE, RETENTION};
 use super::super::shard_graph::{Finding, PageRead, ShardGraph};
 use crate::core::time::Timestamp;
 use crate::ports::{ChangeKind, ChangeRecord, Position, SequenceNumber, ShardDescription, ShardId};
@@ -46,6 +46,8 @@ struct Model {
     /// Where each shard was resumed by this run.
     resumed: BTreeMap<usize, usize>,
     told: Vec<(Option<Timestamp>, Timestamp)>,
+    /// What a standby has seen, and when.
+    outlook: Option<(Timestamp, Vec<ShardDescription>)>,
 }
 
 fn id(shard: usize) -> ShardId {
@@ -152,6 +154,21 @@ impl Model {
                 self.graph().forget(&pruned);
                 self.store.remove(&pruned);
             }
+        }
+    }
+
+    /// A standby looks.
+    fn look_out(&mut self) {
+        let shards = self.visible().into_iter().map(|shard| self.describe(shard)).collect();
+        self.outlook = Some((self.now, shards));
+    }
+
+    /// The standby leads, with what it has seen a moment ago.
+    fn take_over(&mut self) {
+        self.crash();
+        let Some((at, shards)) = self.outlook.take() else { return };
+        if self.listed_stored && self.now.since(at) <= OUTLOOK_LIFE {
+            shards.iter().for_each(|shard| self.graph().seen(shard, at));
         }
     }
 
@@ -314,7 +331,9 @@ impl Model {
             16..=18 => self.settle(arg),
             19..=21 => self.save(shard),
             22 => (0..self.shards.len()).for_each(|shard| self.save(shard)),
-            _ => self.crash(),
+            23 => self.crash(),
+            24 => self.look_out(),
+            _ => self.take_over(),
         }
     }
 
@@ -374,7 +393,7 @@ proptest! {
 
     #[test]
     fn random_shard_trees_lose_nothing_in_silence(
-        moves in prop::collection::vec((0..24u8, any::<u16>().prop_map(usize::from)), 10..90),
+        moves in prop::collection::vec((0..26u8, any::<u16>().prop_map(usize::from)), 10..90),
     ) {
         let mut model = Model::new();
         for each in moves {
