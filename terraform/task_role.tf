@@ -286,6 +286,20 @@ locals {
         Condition = { StringNotEquals = { (key) = local.owned[key] } }
       }
     ],
+    # In the scope of the account users without labels may be taken down; those that another table's
+    # controller owns may not, and half of its labels is enough.
+    [
+      for key in var.orphans_scope == "account" ? [for key in keys(local.owned) : key if endswith(key, ":table")] : [] : {
+        Sid      = "NeverUsersOfOtherTables"
+        Effect   = "Deny"
+        Action   = tolist(local.actions.teardown_user)
+        Resource = "*"
+        Condition = {
+          Null            = { (key) = "false" }
+          StringNotEquals = { (key) = local.owned[key] }
+        }
+      }
+    ],
     [
       for index, key in sort(keys(local.ownership_tags)) : {
         Sid      = "NeverRelabel${index}"

@@ -155,7 +155,7 @@ variable "removable_groups" {
 }
 
 variable "orphans_scope" {
-  description = "Which users without an item a sweep may delete: `owned`, or `account` (every user of the account below the paths, as the function did)."
+  description = "Which users without an item a sweep may delete: `owned`, or `account` (every user of the account below the paths, as the function did, but for those that another table's controller owns)."
   type        = string
   default     = "owned"
   nullable    = false

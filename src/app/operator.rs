@@ -131,7 +131,7 @@ impl<P: Ports> Operator<P> {
     }
 
     /// Shows what is held. Says it when a hold begins, and when it has its first users, with as many
-    /// names as the status has.
+    /// names as the status has: a line of the log has its limits, 256 KB in CloudWatch.
     async fn show(&self) {
         let held = self.brakes.status(AwsTime::of(self.ports.clock()).now).await;
         let before = self.status.progress().deletions.clone();
@@ -144,7 +144,8 @@ impl<P: Ports> Operator<P> {
                 held = held.held,
                 causes = causes.join(", "),
                 names = names.join(" "),
-                "deletions are held; `iam-user-controller deletions status` tells why, `deletions resume` lets them go"
+                unnamed = held.held.saturating_sub(names.len()),
+                "deletions are held; `iam-user-controller deletions status` tells why and names all, `deletions resume` lets them go"
             );
         }
         self.status.progress().deletions = Some(held);

@@ -10,7 +10,8 @@ use super::{FAILED, fail, say};
 use crate::app::{Answer, COMMAND_RECORD, Command, CommandKind, RESULT_RECORD};
 use crate::brakes::{self, Brakes};
 use crate::config::Settings;
-use crate::core::brake::{BrakeSettings, Status};
+use crate::core::brake::{Brake, BrakeSettings};
+use crate::core::time::Timestamp;
 use crate::lease::{Lease, LeaseError, Watch, Watcher};
 use crate::ports::{CallError, Clock, Ports, Record, StateError, StateStore};
 use crate::reconcile::AwsTime;
@@ -83,10 +84,12 @@ fn brake_settings(settings: &Settings) -> BrakeSettings {
 async fn status<P: Ports>(ports: &P, settings: &Settings) -> Result<String, CommandError> {
     let records: Vec<_> = ports.state().get(brakes::RECORD).await?.into_iter().collect();
     let now = AwsTime::of(ports.clock()).now;
-    Ok(text(&brakes::read(&records).status(now, brake_settings(settings))))
+    Ok(text(&brakes::read(&records), now, brake_settings(settings)))
 }
 
-fn text(status: &Status) -> String {
+/// Names everybody who is held, unlike the log and `/status`: these are whom `deletions resume` lets go.
+fn text(brake: &Brake, now: Timestamp, settings: BrakeSettings) -> String {
+    let status = brake.status(now, settings);
     let mut lines = Vec::new();
     if status.holds.is_empty() {
         lines.push("Deletions are not held.".to_owned());
@@ -95,10 +98,7 @@ fn text(status: &Status) -> String {
             lines.push(format!("Deletions are held since {}: {}", hold.since, hold.cause.as_str()));
         }
         lines.push(format!("{} users would be deleted:", status.held));
-        lines.extend(status.names.iter().map(|name| format!("  {name}")));
-        if status.held > status.names.len() {
-            lines.push(format!("  … and {} more", status.held - status.names.len()));
-        }
+        lines.extend(brake.held().map(|name| format!("  {name}")));
         lines.push("`iam-user-controller deletions resume` lets exactly these go.".to_owned());
     }
     let (count, percent) = (status.max_count, status.max_percent);
@@ -187,5 +187,30 @@ async fn leave<P: Ports>(ports: &P, command: &Command) -> Result<(), CommandErro
     match ports.state().swap(None, &record).await {
         Err(StateError::Fenced) => Err(CommandError::Busy),
         other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::user::{UserId, UserName};
+
+    const SETTINGS: BrakeSettings =
+        BrakeSettings { max_count: 10, max_percent: 20, window: Duration::from_secs(3_600) };
+
+    #[test]
+    fn everybody_who_is_held_is_named() {
+        let now = Timestamp::from_secs(1_767_225_600);
+        let name = |number: usize| UserName::parse(&format!("user-{number:04}")).unwrap();
+        let orphans: Vec<_> = (0..4_000).map(|n| (name(n), UserId(format!("AIDA{n}")))).collect();
+        let mut brake = Brake::default();
+        brake.ask_many(orphans.iter().map(|(name, id)| (name, id)), now, Some(5_000), SETTINGS);
+        let told = text(&brake, now, SETTINGS);
+        assert!(told.contains(": budget\n4000 users would be deleted:\n"), "{told}");
+        let named: Vec<_> = told.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+        assert_eq!(named, orphans.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>());
+
+        let told = text(&Brake::default(), now, SETTINGS);
+        assert_eq!(told, "Deletions are not held.\n0 deletions count in this window, of 10 or 20 %.");
     }
 }

@@ -174,9 +174,9 @@ class Account:
 
     # -- users as others make them ---------------------------------------------------------------
 
-    def function_made_user(self, name, boundary):
+    def function_made_user(self, name, boundary, tags=()):
         """A user as the function that the controller replaces left it: (id, secret) of its key."""
-        self.iam.create_user(UserName=name, PermissionsBoundary=boundary)
+        self.iam.create_user(UserName=name, PermissionsBoundary=boundary, Tags=list(tags))
         key, secret = self.mint(name)
         self.iam.tag_user(UserName=name, Tags=[{"Key": key, "Value": "current"}])
         self.put_document(name, {"current": {"AccessKeyID": key, "SecretAccessKey": secret}})
@@ -184,14 +184,12 @@ class Account:
 
     def owned_user(self, name, boundary, table):
         """A user as the controller leaves it: (id, secret) of its key."""
-        made = self.function_made_user(name, boundary)
         tags = {
             "managed-by": "iam-user-controller",
             "iam-user-controller:table": table,
             "iam-user-controller:minting": "none",
         }
-        self.iam.tag_user(UserName=name, Tags=[{"Key": k, "Value": v} for k, v in tags.items()])
-        return made
+        return self.function_made_user(name, boundary, [{"Key": k, "Value": v} for k, v in tags.items()])
 
     # -- what must hold of a user at rest ----------------------------------------------------------
 

@@ -83,9 +83,9 @@ class World:
     def stream_arn(self):
         return self.account.ddb.describe_table(TableName=self.table)["Table"]["LatestStreamArn"]
 
-    def proxy(self):
-        """A recording proxy to all services."""
-        proxy = Proxy(self.account.endpoints)
+    def proxy(self, *services):
+        """A recording proxy to all services, or to those named."""
+        proxy = Proxy({service: url for service, url in self.account.endpoints.items() if not services or service in services})
         self._proxies.append(proxy)
         return proxy
 
@@ -141,6 +141,18 @@ def worlds(account, tmp_path, request):
 @pytest.fixture
 def world(worlds):
     return worlds()
+
+
+@pytest.fixture
+def lonely(endpoints, tmp_path, request):
+    """A world in an account that nobody else uses, with an emulator of its own for IAM and SSM."""
+    users = emulators.fakecloud(tmp_path)
+    account = Account({service: users.url for service in endpoints} | {s: endpoints[s] for s in ("dynamodb", "dynamodbstreams")})
+    world = World(account, tmp_path, "lonely")
+    request.node.worlds = [world]
+    yield world
+    world.close()
+    users.stop()
 
 
 @pytest.fixture

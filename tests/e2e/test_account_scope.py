@@ -3,25 +3,9 @@
 An account of its own: with this scope the controller would take the users of other tests for orphans.
 """
 
-import pytest
-
-import emulators
 import lies
-from account import Account
-from conftest import World
 from removals import takes_away
 from waiting import eventually
-
-
-@pytest.fixture
-def lonely(endpoints, tmp_path):
-    """A world in an account that nobody else uses."""
-    users = emulators.fakecloud(tmp_path)
-    account = Account({service: users.url for service in endpoints} | {s: endpoints[s] for s in ("dynamodb", "dynamodbstreams")})
-    world = World(account, tmp_path, "lonely")
-    yield world
-    world.close()
-    users.stop()
 
 
 def test_people_and_protected_names_live_in_the_scope_of_the_account(lonely):

@@ -35,6 +35,18 @@ VARIABLES = {
     },
 }
 
+#: Examples with a setting that none of them shows: name -> (example, override of its configuration).
+VARIANTS = {
+    "account": (
+        "minimal",
+        'module "iam_user_controller" {\n'
+        '  orphans_scope       = "account"\n'
+        '  protected_users     = ["break-glass"]\n'
+        "  deletion_protection = false\n"
+        "}\n",
+    ),
+}
+
 #: What an operator does before a destroy.
 UNPROTECTED = 'module "iam_user_controller" {\n  deletion_protection = false\n}\n'
 
@@ -137,8 +149,9 @@ def _make_what_the_function_left(url):
 
 @functools.cache
 def live(name):
-    """The example's life. A failure on the way fails every test that asks."""
+    """The life of an example, or of a variant of one. A failure on the way fails every test that asks."""
     seen = Life(name)
+    example, override = VARIANTS.get(name, (name, None))
     work = pathlib.Path(tempfile.mkdtemp(prefix="emulator-"))
     emulator = emulators.fakecloud(work)
     copy = copy_of_module()
@@ -147,8 +160,10 @@ def live(name):
         if name == "migration":
             _make_what_the_function_left(url)
             seen.table_before = _describe(client("dynamodb", url), FUNCTION_TABLE)
-        folder = copy / "examples" / name
-        terraform = Terraform(folder, COMMON | VARIABLES[name], endpoint(url))
+        folder = copy / "examples" / example
+        if override:
+            (folder / "override.tf").write_text(override)
+        terraform = Terraform(folder, COMMON | VARIABLES[example], endpoint(url))
         seen.planned = terraform.plan_json()
         terraform("apply", "the.plan")
         seen.outputs = terraform.outputs()

@@ -165,6 +165,26 @@ def adoption(d: Deployment):
     yield Request("make half of the labels whole", "iam:TagUser", user, labels | half)
 
 
+def sweeps_of_the_account(d: Deployment):
+    """What the scope of the account allows beside: to take down users that no controller owns."""
+    unlabelled, of_another_tool = {}, {"aws:ResourceTag/managed-by": "terraform"}
+    of_this_table = {"aws:ResourceTag/iam-user-controller:table": d.table}
+    for step in STEPS_OF_TEARDOWN:
+        yield Request("take down a user that nobody owns", f"iam:{step}", d.user("robot"), unlabelled)
+        yield Request("take down another tool's user", f"iam:{step}", d.user("robot"), of_another_tool)
+        yield Request("take down a user with half of the labels", f"iam:{step}", d.user("robot"), of_this_table)
+
+
+def abuses_of_every_scope(d: Deployment):
+    """What no scope of sweeps allows: to take down a user that another table's controller owns."""
+    theirs, half = d.labels("ResourceTag", table="other"), {"aws:ResourceTag/iam-user-controller:table": "other"}
+    for step in STEPS_OF_TEARDOWN:
+        yield Request("take down another table's user", f"iam:{step}", d.user("mail-relay"), theirs)
+        yield Request("take down a user with half of another table's labels", f"iam:{step}", d.user("mail-relay"), half)
+    in_capitals = d.labels("ResourceTag", table=d.table.upper())
+    yield Request("take down the user of a table whose name differs in case", "iam:DeleteUser", d.user("mail-relay"), in_capitals)
+
+
 def abuses(d: Deployment):
     """What somebody who got hold of the role would try."""
     user, admin = d.user("mail-relay"), d.user("administrator")
@@ -308,6 +328,8 @@ def abuses(d: Deployment):
     )
     yield Request("take a foreign tag off", "iam:UntagUser", user, d.owned | {"aws:TagKeys": ["team"]})
     yield Request("untag a user that nobody owns", "iam:UntagUser", admin, {"aws:TagKeys": [KEY_ID]})
+
+    yield from abuses_of_every_scope(d)
 
     # Secrets of others.
     yield Request("read another parameter", "ssm:GetParameter", f"{SSM}/database/password")

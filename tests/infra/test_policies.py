@@ -16,8 +16,10 @@ from policy_cases import (
     Deployment,
     abuses,
     abuses_of_a_narrow_deployment,
+    abuses_of_every_scope,
     adoption,
     needed,
+    sweeps_of_the_account,
     users_may,
     users_may_not,
 )
@@ -124,6 +126,9 @@ STANDING = {
     "mint a key with half of the labels",
     "take down a user that nobody owns",
     "take down a user of others",
+    "take down another table's user",
+    "take down a user with half of another table's labels",
+    "take down the user of a table whose name differs in case",
     "untag a user of others",
     "put the boundary on a user of others",
     "hand an owned user to another tool",
@@ -147,6 +152,18 @@ def test_refusals_stand_when_the_role_is_given_everything(emulator, name):
     assert {r.what for r in requests} == STANDING
     pairs = verdicts(emulator, requests, [*live(name).task_policies.values(), EVERYTHING])
     assert_all(pairs, "explicitDeny")
+
+
+def test_the_scope_of_the_account_reaches_nobody_whom_another_table_owns(emulator):
+    d, policies = deployment("account"), list(live("account").task_policies.values())
+    assert_all(verdicts(emulator, [*needed(d), *sweeps_of_the_account(d)], policies), "allowed")
+    assert_all(verdicts(emulator, abuses_of_every_scope(d), [*policies, EVERYTHING]), "explicitDeny")
+    # All else that is denied elsewhere is denied here, and stays so when the role is given everything.
+    swept = {"take down a user that nobody owns", "take down a user of others"}
+    others = [r for r in abuses(d) if r.what not in swept or r.context.get("aws:ResourceTag/iam-user-controller:table") == "other"]
+    assert_all(verdicts(emulator, others, policies), "implicitDeny", "explicitDeny")
+    standing = [r for r in others if r.what in STANDING]
+    assert_all(verdicts(emulator, standing, [*policies, EVERYTHING]), "explicitDeny")
 
 
 def test_a_dry_run_can_look_and_cannot_change(emulator):
@@ -180,7 +197,7 @@ def test_only_ecs_of_this_account_becomes_the_role():
 
 def test_the_documented_verdicts_are_these(emulator):
     """deploy/policy-verdicts.md is written from the same requests, so that it cannot go stale."""
-    d = deployment("complete")
+    d, wide = deployment("complete"), deployment("account")
     lines = [
         "# What the task role can do, and what it cannot",
         "",
@@ -188,14 +205,15 @@ def test_the_documented_verdicts_are_these(emulator):
         "apply, by two evaluators that agree. `explicitDeny`: refused also when the role is given a wider policy.",
         "",
     ]
-    policies = list(live("complete").task_policies.values())
+    policies = {one.example: list(live(one.example).task_policies.values()) for one in (d, wide)}
     parts = {
-        "Needed": list(needed(d)),
-        "Abuses": [*abuses(d), *abuses_of_a_narrow_deployment(d)],
+        "Needed": (d, list(needed(d))),
+        "Abuses": (d, [*abuses(d), *abuses_of_a_narrow_deployment(d)]),
+        '`terraform/examples/minimal` with `orphans_scope = "account"`': (wide, [*sweeps_of_the_account(wide), *abuses_of_every_scope(wide)]),
     }
-    for title, requests in parts.items():
+    for title, (asked, requests) in parts.items():
         lines += [f"## {title}", "", "| what | action | on | verdict |", "|---|---|---|---|"]
-        for r, verdict in verdicts(emulator, requests, policies):
+        for r, verdict in verdicts(emulator, requests, policies[asked.example]):
             place = r.resource.replace(d.kms_key, "the parameters' key").replace(d.tables_key, "the tables' key").replace(f":{ACCOUNT}:", "::").removeprefix("arn:aws:")
             lines.append(f"| {r.what} | `{r.action}` | `{place}` | {verdict} |")
         lines.append("")

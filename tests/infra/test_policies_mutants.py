@@ -8,7 +8,7 @@ least one abuse must then succeed that did not before.
 import copy
 
 from examples import live
-from policy_cases import ACCOUNT, abuses, abuses_of_a_narrow_deployment
+from policy_cases import ACCOUNT, abuses, abuses_of_a_narrow_deployment, abuses_of_every_scope
 from simulators import iam_simulate_many
 from test_policies import EVERYTHING, TASK, deployment
 
@@ -48,6 +48,14 @@ def unnoticed(attempts, strong, weak):
         for (what, _), verdicts in zip(weak, after, strict=True)
         if not any(b != "allowed" == a for b, a in zip(before, verdicts, strict=True))
     ]
+
+
+def test_the_refusal_of_the_scope_of_the_account_would_be_missed():
+    seen, d = live("account"), deployment("account")
+    refusals = seen.task_policies["iam-user-controller-refusals"]
+    weak = [(what, [EVERYTHING, p]) for what, p in without_each_refusal(refusals) if what == "NeverUsersOfOtherTables"]
+    assert len(weak) == 1
+    assert unnoticed(list(abuses_of_every_scope(d)), [EVERYTHING, refusals], weak) == []
 
 
 def test_each_condition_and_each_refusal_would_be_missed():

@@ -7,7 +7,8 @@ use super::super::user::UserName;
 use super::cases::Standing;
 use super::{Brake, BrakeSettings, HoldCause, TableIdentity};
 
-/// The status lists no more names than this; it always tells how many there are.
+/// The status lists no more names than this; it always tells how many there are, and
+/// [`Brake::held`] names them all.
 pub const LISTED: usize = 100;
 
 /// A reason why deletions are held.
