@@ -157,6 +157,8 @@ pub(crate) struct Book {
     overtaken: BTreeMap<(String, u64), u32>,
     /// Which users the program deleted, or tried to.
     begun: BTreeSet<UserId>,
+    /// Whose deletion was granted, and when that was first on record.
+    granted: BTreeMap<UserId, u64>,
     /// Their parameters.
     bereft: BTreeSet<String>,
     /// When it began with those that still count.
@@ -330,8 +332,17 @@ pub(crate) fn arrives(world: &mut World, replica: usize, sent: &Sent) {
     }
 }
 
-/// 9: the state table holds no secret.
+/// The field of a removal's record that names the user whose deletion was granted.
+const GRANTED: &str = "condemned";
+
+/// 9: the state table holds no secret. 7: it tells when a deletion was granted.
 pub(crate) fn state_written(world: &mut World, record: &Record) {
+    if record.id.starts_with("removal/")
+        && let Ok(body) = serde_json::from_str::<serde_json::Value>(&record.body)
+        && let Some(user) = body.get(GRANTED).and_then(serde_json::Value::as_str)
+    {
+        world.book.granted.entry(UserId(user.to_owned())).or_insert(world.now);
+    }
     if record.body.contains(SECRET_MARK) || record.id.contains(SECRET_MARK) {
         violation(world, 9, format!("the state record {} holds a secret", record.id));
     }
@@ -658,8 +669,9 @@ fn brake(world: &mut World, folded: &str) {
     if world.book.deletions_resumed && removed.is_some_and(|at| word.contains(&at)) {
         return;
     }
-    let (id, began) = (user.id.clone(), user.doomed_ms.unwrap_or(now));
-    // What was granted is carried through; it counts from when that began.
+    let began = user.doomed_ms.into_iter().chain(world.book.granted.get(&user.id).copied()).min();
+    let (id, began) = (user.id.clone(), began.unwrap_or(now));
+    // What was granted is carried through; it counts from when that was.
     if world.book.licensed.contains(&id) || !world.book.begun.insert(id.clone()) {
         return;
     }
@@ -679,6 +691,16 @@ fn brake(world: &mut World, folded: &str) {
             7,
             format!("{folded} is deletion number {deleted} of {base} users: the brake should hold"),
         );
+    }
+}
+
+/// A key is about to be made, and was meant for this user when the call was sent. When somebody has
+/// deleted that one meanwhile, a late call gives it to whoever has the name now: that is their doing.
+pub(crate) fn key_for(world: &mut World, folded: &str, meant: Option<&UserId>) {
+    let Some(meant) = meant.filter(|meant| !world.book.begun.contains(*meant)) else { return };
+    let now = world.now;
+    if let Some(user) = world.iam.live_mut(folded).filter(|user| user.id != *meant) {
+        user.meddled_ms = Some(now);
     }
 }
 

@@ -508,7 +508,12 @@ impl Directory for ReplicaPorts {
     async fn create_key(&self, name: &UserName) -> Result<(MintedKey, Receipt), CallError> {
         let folded = name.folded();
         let subject = folded.clone();
-        self.change(Call::CreateKey, subject.as_str(), move |world| world.create_key(folded.as_str())).await
+        let meant = self.account().lock().iam.live(folded.as_str()).map(|user| user.id.clone());
+        let create = move |world: &mut World| {
+            invariants::key_for(world, folded.as_str(), meant.as_ref());
+            world.create_key(folded.as_str())
+        };
+        self.change(Call::CreateKey, subject.as_str(), create).await
     }
 
     async fn deactivate_key(&self, name: &UserName, key: &AccessKeyId) -> Result<Receipt, CallError> {
