@@ -61,6 +61,9 @@
 //!   wakes.
 //! - Another replica takes over only when the record has not changed for `ttl` by its own monotonic
 //!   clock, or was given back. Clocks of two machines are never compared; they may be hours apart.
+//! - A lease that ran out, by either of its holder's clocks, is not renewed. The holder drops all its work,
+//!   also when nobody else has taken the lease, and takes it anew with a newer token: nothing that was
+//!   decided before a machine slept is carried out after it.
 //! - One user is worked on by one task at a time, which makes one change at a time.
 //!
 //! So with clocks that run alike every change has ended, at `ttl / 5 + 5.5 s`, before another replica
