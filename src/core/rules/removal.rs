@@ -12,7 +12,7 @@ use super::super::tags;
 pub(in super::super) fn teardown(facts: &Facts<'_>) -> Option<(Next, String)> {
     let user = facts.user().filter(|_| !facts.is_own_principal())?;
     let condemned = facts.view.memory.condemned.as_ref() == Some(&user.id);
-    if !condemned || !may_be_deleted(facts, user) || is_spared(facts) {
+    if !condemned || !may_be_deleted(facts, user) || is_spared(facts, user) {
         return None;
     }
     if !facts.view.clock_trusted {
@@ -47,11 +47,13 @@ fn login_spares(facts: &Facts<'_>) -> bool {
     facts.owned().is_none() && !facts.view.policy.include_console_users
 }
 
-/// An orphan whose row is back lives on, unless its published key was deactivated: nobody could tell
-/// any more by whom, and a new user is one whose keys nobody else has deactivated.
-fn is_spared(facts: &Facts<'_>) -> bool {
-    let untold = facts.view.memory.revoke_before.is_none() && facts.unsettled().is_none();
-    *facts.view.desired == Desired::Present && untold && facts.current.is_none_or(|current| current.active)
+/// Who has no evidence against it any more lives on: its row is back, or what sweeps have seen was seen
+/// under a leader before. Unless its published key was deactivated: nobody could tell any more by whom,
+/// and a new user is one whose keys nobody else has deactivated.
+fn is_spared(facts: &Facts<'_>, user: &User) -> bool {
+    facts.unsettled().is_none()
+        && evidence(facts, user).is_none()
+        && facts.current.is_none_or(|current| current.active)
 }
 
 fn next_of_teardown(facts: &Facts<'_>, user: &User) -> Next {
