@@ -213,7 +213,8 @@ def test_a_row_that_is_back_at_once_makes_a_new_user(world):
     world.delete(user)
     world.put(user)
 
-    eventually(lambda: account.user(user) and account.user(user)["UserId"] != before["UserId"], 30, "a new user")
+    # For a moment there is none.
+    eventually(lambda: (account.user(user) or before)["UserId"] != before["UserId"], 30, "a new user")
     eventually(lambda: world.settled(user), 60, "the new user is complete")
     assert account.current(user)[0] != key
     assert account.calls_as(key, secret) == REFUSED
