@@ -1,7 +1,7 @@
 //! A small table, stream and state table in memory, for the feed's own tests.
 //!
-//! Time is tokio's, which the tests pause. A call takes 10 ms, or as long as is said. The world also watches the
-//! reader: more than one GetRecords at once or more than five a second on a shard is remembered.
+//! Time is tokio's, which the tests pause. A call takes 10 ms, or as long as is said. The world also
+//! watches the reader: more than one GetRecords at once or more than five a second on a shard is remembered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};

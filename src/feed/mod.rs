@@ -33,8 +33,9 @@
 //!
 //! Pure: `shard_graph` (which shards exist and which may be read), `low_water` (how far a
 //! checkpoint may go), `checkpoint` (what is stored), `lag`, `pace`, `listing`, `succession`
-//! (one stream after another), `outlook` (what a standby has seen). The rest is one task, [`Feed`], that starts calls when they are due
-//! and applies their answers, one at a time: no lock, no second task.
+//! (one stream after another), `outlook` (what a standby has seen). The rest is one task, [`Feed`],
+//! that starts calls when they are due and applies their answers, one at a time: no lock, no second
+//! task.
 
 mod answer;
 mod checkpoint;

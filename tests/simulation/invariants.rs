@@ -1,8 +1,8 @@
 //! Invariants 1–9 of the architecture, judged at every change that the program makes.
 //!
 //! The account calls [`take_off`] when a change is sent, [`arrives`] when it reaches AWS, [`before`]
-//! when it is about to take effect, [`after`] when it has, and [`published`], [`minted`], [`state_written`] and [`swapped`] where
-//! those things happen. [`unsettled`] says what is left to do when everything should be done.
+//! when it is about to take effect, [`after`] when it has, and [`published`], [`minted`],
+//! [`state_written`] and [`swapped`] where those things happen. [`unsettled`] says what is left to do when everything should be done.
 //!
 //! What an operator did by hand excuses the program until that user is as it should be again, and
 //! what just changed excuses it for [`Rules::grace`]: it decides by what it saw a moment ago.

@@ -2,8 +2,8 @@
 //!
 //! A case is a list of random moves. The stream writes, splits, hides and reveals shards, and forgets
 //! what is older than a day; the reader lists all shards or some, polls, settles out of order,
-//! stores checkpoints, and crashes; a standby takes over with what it saw a moment before. After each move the rules are checked. At the end every change
-//! must have been handled, or lie in a span that was told as missing.
+//! stores checkpoints, and crashes; a standby takes over with what it saw a moment before. After each
+//! move the rules are checked. At the end every change must have been handled, or lie in a span that was told as missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
