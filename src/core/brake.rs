@@ -28,8 +28,9 @@
 //! | [`HoldCause::Budget`] | every deletion | when nothing that is held is wanted any more |
 //! | [`HoldCause::EmptyTable`] | deletions of orphans | when a sweep finds a row, or no user |
 //!
-//! A deletion that was granted is carried through, whatever is held later. A resumption licenses the
-//! deletion of the users that are held at that moment, by their ids; it changes nothing for others,
+//! A deletion that was granted is carried through, whatever is held later; but an orphan's that has not
+//! begun when a new leader takes over is asked for again, and is then held like any other while the
+//! table is in doubt. A resumption licenses the deletion of the users that are held at that moment, by their ids; it changes nothing for others,
 //! and does not use up the budget. A licence lasts for [`LICENCE`], and ends when the row is back.
 //!
 //! # What has to be stored
@@ -198,12 +199,15 @@ impl Brake {
         owned_users: Option<u32>,
         settings: BrakeSettings,
     ) -> Verdict {
-        if self.cases.standing(name, user) == Some(Standing::Granted) {
-            // What was announced of it is dealt with.
-            self.withdraw(name);
-            return Verdict::Go;
-        }
         let grounds = Grounds::of(evidence);
+        if self.cases.standing(name, user) == Some(Standing::Granted) {
+            if !self.doubts(grounds) {
+                // What was announced of it is dealt with.
+                self.withdraw(name);
+                return Verdict::Go;
+            }
+            self.cases.take_back(|case| case.user == *user);
+        }
         if !self.want(name, user, grounds, now) {
             return self.refusal(grounds, now, settings);
         }
@@ -448,6 +452,11 @@ impl Brake {
             return Some(HoldCause::Budget);
         }
         (self.table_empty.is_some() && grounds == Grounds::Orphan).then_some(HoldCause::EmptyTable)
+    }
+
+    /// Whether what is held is the evidence itself, and not only the number of deletions.
+    fn doubts(&self, grounds: Grounds) -> bool {
+        grounds == Grounds::Orphan && (self.other_table.is_some() || self.table_empty.is_some())
     }
 
     fn grow(&mut self, now: Timestamp) {

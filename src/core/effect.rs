@@ -54,6 +54,7 @@ impl Observed {
                 *memory = Memory {
                     revoke_before: memory.revoke_before,
                     condemned: memory.condemned.take(),
+                    told_to_delete: memory.told_to_delete,
                     remove_parameter: memory.remove_parameter,
                     unanswered_write: memory.unanswered_write.max(unanswered_put),
                     ..Memory::default()

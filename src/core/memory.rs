@@ -66,6 +66,9 @@ pub struct Memory {
     pub orphan: Option<UserId>,
     /// Deletion of this user was granted and recorded: it is carried through, whatever the row does.
     pub condemned: Option<UserId>,
+    /// Whether it was granted to this process. What a process before it was told rests on the table as
+    /// it was then.
+    pub told_to_delete: bool,
     /// Whether the parameter is to go once the user is gone.
     pub remove_parameter: bool,
     /// The last write of the parameter that brought no answer, but for those of the key in hand: it may
@@ -145,6 +148,7 @@ impl Memory {
             (self.name_taken_since, self.name_taken_again) = (None, None);
             if self.condemned.as_ref().is_some_and(|condemned| *condemned != user.id) {
                 self.condemned = None;
+                self.told_to_delete = false;
             }
             if self.orphan.as_ref().is_some_and(|orphan| *orphan != user.id) {
                 self.orphan = None;

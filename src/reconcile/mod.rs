@@ -300,6 +300,7 @@ impl<P: Ports> Reconciler<P> {
         match verdict {
             Verdict::Go => {
                 file.memory.condemned = Some(user.clone());
+                file.memory.told_to_delete = true;
                 file.memory.remove_parameter = *desired == Desired::Absent;
                 self.park_removal(name, file).await
             }
@@ -330,6 +331,7 @@ impl<P: Ports> Reconciler<P> {
         }
         if memory.condemned.take().is_some() {
             memory.orphan = None;
+            memory.told_to_delete = false;
             memory.remove_parameter = false;
             let granted = file.recorded.as_ref().and_then(|removal| removal.condemned.as_ref());
             let now = AwsTime::of(self.ports.clock()).now;
@@ -371,6 +373,7 @@ impl<P: Ports> Reconciler<P> {
         file.memory.orphan = None;
         file.memory.revoke_before = None;
         file.memory.condemned = None;
+        file.memory.told_to_delete = false;
         file.memory.remove_parameter = false;
         Ok(())
     }

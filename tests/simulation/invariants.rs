@@ -201,6 +201,11 @@ impl Book {
         self.newest_token
     }
 
+    /// The replica that took the lease last.
+    pub(crate) fn holder(&self) -> Option<usize> {
+        self.holder.map(|(replica, _)| replica)
+    }
+
     /// How many changes have reached AWS after the lease under which they were sent.
     pub(crate) fn overtaken(&self) -> u32 {
         self.overtaken.values().sum()
@@ -694,9 +699,10 @@ fn brake(world: &mut World, folded: &str) {
     }
 }
 
-/// A key is about to be made, and was meant for this user when the call was sent. When somebody has
-/// deleted that one meanwhile, a late call gives it to whoever has the name now: that is their doing.
-pub(crate) fn key_for(world: &mut World, folded: &str, meant: Option<&UserId>) {
+/// A key is about to be made, or tags are to be written, and were meant for this user when the call was
+/// sent. When somebody has deleted that one meanwhile, a late call gives them to whoever has the name
+/// now: that is their doing.
+pub(crate) fn meant_for(world: &mut World, folded: &str, meant: Option<&UserId>) {
     let Some(meant) = meant.filter(|meant| !world.book.begun.contains(*meant)) else { return };
     let now = world.now;
     if let Some(user) = world.iam.live_mut(folded).filter(|user| user.id != *meant) {

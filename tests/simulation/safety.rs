@@ -202,8 +202,9 @@ fn a_table_that_is_replaced_before_it_could_be_remembered() {
 }
 
 /// Another table takes the table's place at any moment of the sweep that finds an orphan; a moment
-/// before, the orphan's row came back. In the other table there is but one row.
-fn another_table_at_any_moment(sweeps: NonZeroU32) {
+/// before, the orphan's row came back. In the other table there is but one row. `after_death`: the
+/// leader dies at that moment, and what it was granted is for the next one, who finds the other table.
+fn another_table_at_any_moment(sweeps: NonZeroU32, after_death: bool) {
     const TRAVEL_MS: u64 = 300;
     // What is decided on the last read of the right table is sent after its way back, a question who the
     // table is, two writes, a look at the user, and a pause for the pace.
@@ -224,9 +225,14 @@ fn another_table_at_any_moment(sweeps: NonZeroU32) {
     let spared = AtomicUsize::new(0);
     let tally = matrix::spread(&moments, |moment, tally| {
         let mut scenario = scenario.clone().at(*moment - Duration::from_millis(1), put("orphan"));
+        if after_death {
+            scenario = scenario.at(*moment, Act::Kill(0));
+        }
         scenario = scenario.at(*moment, Act::RestoreTable(names(&["zoe"])));
-        for user in USERS {
-            scenario = scenario.at(*moment + secs(10), put(user));
+        // Long enough for sweeps of the next leader to find the orphan in the other table, too.
+        let mended = *moment + secs(if after_death { 300 } else { 10 });
+        for user in USERS.into_iter().chain(after_death.then_some("orphan")) {
+            scenario = scenario.at(mended, put(user));
         }
         let report = program::run(0, &scenario);
         tally.add(&report, || format!("another table after {moment:?}"));
@@ -238,14 +244,19 @@ fn another_table_at_any_moment(sweeps: NonZeroU32) {
         }
     });
     tally.expect_no_failure("another table");
-    eprintln!("another table, {sweeps} sweeps: {} moments, spared in {spared:?}", moments.len());
+    eprintln!(
+        "another table, {sweeps} sweeps, after death {after_death}: {} moments, spared in {spared:?}",
+        moments.len()
+    );
     assert!(spared.into_inner() > moments.len() / 2, "it mostly was not judged yet");
 }
 
 #[test]
 fn another_table_during_the_sweep_that_judges_an_orphan() {
-    another_table_at_any_moment(NonZeroU32::MIN);
-    another_table_at_any_moment(NonZeroU32::MIN.saturating_add(1));
+    for sweeps in [NonZeroU32::MIN, NonZeroU32::MIN.saturating_add(1)] {
+        another_table_at_any_moment(sweeps, false);
+        another_table_at_any_moment(sweeps, true);
+    }
 }
 
 /// Whoever came since is not in it, and somebody who has gone is.

@@ -336,6 +336,31 @@ fn what_was_cleared_is_held_again_when_the_table_is_empty() {
 }
 
 #[test]
+fn a_granted_orphan_that_is_asked_for_again_is_held_while_the_table_is_in_doubt() {
+    let granted = || {
+        let mut brake = Brake::default();
+        brake.table_seen("arn", "one", at(0));
+        assert_eq!(orphaned(&mut brake, 0, at(0), 100), Go);
+        restarted(&brake)
+    };
+    let mut brake = granted();
+    assert_eq!(orphaned(&mut brake, 0, at(1), 100), Go, "nothing speaks against it");
+
+    let mut brake = granted();
+    brake.table_seen("arn", "two", at(1));
+    assert_eq!(orphaned(&mut brake, 0, at(1), 100), Held(Identity));
+    assert_eq!(brake.granted().count(), 0);
+    assert_eq!(brake.resume(at(2)), [name(0)], "it is among those that a person decides about");
+    assert_eq!(orphaned(&mut brake, 0, at(2), 100), Go);
+
+    let mut brake = granted();
+    brake.sweep_saw(0, 100, 100, at(1));
+    assert_eq!(orphaned(&mut brake, 0, at(1), 100), Held(EmptyTable));
+    brake.sweep_saw(99, 100, 1, at(2));
+    assert_eq!(orphaned(&mut brake, 0, at(2), 100), Go);
+}
+
+#[test]
 fn another_table_holds_everything() {
     const ARN: &str = "arn:aws:dynamodb:eu-central-1:123456789012:table/users";
     let mut brake = Brake::default();
@@ -349,7 +374,7 @@ fn another_table_holds_everything() {
     brake = restarted(&brake);
     assert_eq!(removed(&mut brake, 1, at(3), 100), Held(Identity), "it had been cleared");
     assert_eq!(removed(&mut brake, 9, at(3), 100), Held(Identity));
-    assert_eq!(removed(&mut brake, 0, at(3), 100), Go, "granted before: carried through");
+    assert_eq!(removed(&mut brake, 0, at(3), 100), Go, "its row was removed from the table that it was");
     brake.table_seen(ARN, "three", at(4));
     assert_eq!(brake.holds(), [Hold { cause: Identity, since: at(2) }]);
 
@@ -524,6 +549,9 @@ impl World {
         let verdict =
             self.brake.ask(&name(user), &id(user, life), evidence, self.now, self.owned(), self.settings);
         let key = (user, life);
+        if verdict != Go {
+            self.granted.remove(&key);
+        }
         if verdict == Go && self.granted.insert(key) {
             assert!(self.same_table, "granted on the word of another table");
             if !self.licensed.remove(&key) {

@@ -397,6 +397,7 @@ impl World {
             Next::ListLeftovers => self.listed = Some(self.leftovers.clone()),
             Next::AskToDelete(id, _) if self.brake_open => {
                 self.memory.condemned = Some(id.clone());
+                self.memory.told_to_delete = true;
                 self.memory.remove_parameter = self.desired == Desired::Absent;
             }
             Next::AskToDelete(..) => self.listed = listed,

@@ -12,7 +12,7 @@ use super::super::tags;
 pub(in super::super) fn teardown(facts: &Facts<'_>) -> Option<(Next, String)> {
     let user = facts.user().filter(|_| !facts.is_own_principal())?;
     let condemned = facts.view.memory.condemned.as_ref() == Some(&user.id);
-    if !condemned || !may_be_deleted(facts, user) || is_spared(facts, user) {
+    if !condemned || !may_be_deleted(facts, user) || is_spared(facts, user) || is_asked_again(facts, user) {
         return None;
     }
     if !facts.view.clock_trusted {
@@ -48,18 +48,37 @@ fn login_spares(facts: &Facts<'_>) -> bool {
 }
 
 /// Who has no evidence against it any more lives on: its row is back, or what sweeps have seen was seen
-/// under a leader before. Unless its published key was deactivated: nobody could tell any more by whom,
-/// and a new user is one whose keys nobody else has deactivated.
+/// under a leader before. Unless its removal has begun, or looks like it: nobody could tell any more who
+/// has deactivated its keys, and a new user is one whose keys nobody else has deactivated.
 fn is_spared(facts: &Facts<'_>, user: &User) -> bool {
-    facts.unsettled().is_none()
-        && evidence(facts, user).is_none()
-        && facts.current.is_none_or(|current| current.active)
+    facts.unsettled().is_none() && evidence(facts, user).is_none() && !has_begun(facts)
+}
+
+/// Whether the published key is deactivated or gone, and no other one is left that works; what the
+/// first calls of a removal do.
+fn has_begun(facts: &Facts<'_>) -> bool {
+    let observed = facts.view.observed;
+    match facts.current {
+        Some(current) => !current.active,
+        None => {
+            let published = facts.document().is_some_and(|document| document.current_id().is_some());
+            (published || !observed.keys.is_empty()) && !observed.keys.iter().any(|key| key.active)
+        }
+    }
+}
+
+/// What was granted to a leader before, and has not begun, is asked for again: another table may have
+/// taken the place of the one that it rests on.
+fn is_asked_again(facts: &Facts<'_>, user: &User) -> bool {
+    !facts.view.memory.told_to_delete && !has_begun(facts) && evidence(facts, user).is_some()
 }
 
 fn next_of_teardown(facts: &Facts<'_>, user: &User) -> Next {
     let observed = facts.view.observed;
     let mut keys = observed.keys.iter().filter(|key| !facts.view.memory.deleted.contains(&key.id));
-    if let Some(active) = keys.clone().find(|key| key.active) {
+    // The published one first: it tells that a removal has begun.
+    let published = facts.current.filter(|current| current.active);
+    if let Some(active) = published.or_else(|| keys.clone().find(|key| key.active)) {
         return Next::Do(Step::DeactivateKey { key: active.id.clone() });
     }
     if let Some(key) = keys.next() {

@@ -463,8 +463,12 @@ impl Directory for ReplicaPorts {
     async fn tag_user(&self, name: &UserName, tags: &Tags) -> Result<Receipt, CallError> {
         let (folded, tags) = (name.folded(), tags.clone());
         let subject = folded.clone();
-        self.change(Call::TagUser, subject.as_str(), move |world| world.tag_user(folded.as_str(), &tags))
-            .await
+        let meant = self.account().lock().iam.live(folded.as_str()).map(|user| user.id.clone());
+        let tag = move |world: &mut World| {
+            invariants::meant_for(world, folded.as_str(), meant.as_ref());
+            world.tag_user(folded.as_str(), &tags)
+        };
+        self.change(Call::TagUser, subject.as_str(), tag).await
     }
 
     async fn untag_user(&self, name: &UserName, keys: &[String]) -> Result<Receipt, CallError> {
@@ -510,7 +514,7 @@ impl Directory for ReplicaPorts {
         let subject = folded.clone();
         let meant = self.account().lock().iam.live(folded.as_str()).map(|user| user.id.clone());
         let create = move |world: &mut World| {
-            invariants::key_for(world, folded.as_str(), meant.as_ref());
+            invariants::meant_for(world, folded.as_str(), meant.as_ref());
             world.create_key(folded.as_str())
         };
         self.change(Call::CreateKey, subject.as_str(), create).await
