@@ -307,7 +307,8 @@ pub(super) fn strangers(mut visit: impl FnMut(World)) {
                         world.memory.revoke_before = record;
                         world.policy.adopt = adopt;
                         world.memory.orphan = orphan.then(|| user_id(1));
-                        world.memory.condemned = condemned.map(user_id);
+                        world.memory.condemned = condemned.map(|(id, _)| user_id(id));
+                        world.memory.told_to_delete = condemned.is_some_and(|(_, told)| told);
                         world.memory.remove_parameter = !kept;
                         world.clock_trusted = clock;
                         world.memory.last_change = (!settled).then(|| world.now - FRESH);
@@ -345,7 +346,8 @@ impl Scope {
     }
 }
 
-type Flags = (Adopt, bool, Option<u64>, bool, bool, bool, Option<Duration>, Scope);
+/// `condemned` has the id of the user, and whether it was granted to this process.
+type Flags = (Adopt, bool, Option<(u64, bool)>, bool, bool, bool, Option<Duration>, Scope);
 
 /// The remaining choices, as far as they can matter to this user.
 fn flags(who: Who) -> Vec<Flags> {
@@ -372,7 +374,7 @@ fn flags(who: Who) -> Vec<Flags> {
         adopts.iter().flat_map(|adopt| scopes(*adopt).iter().map(move |scope| (adopt, scope)))
     {
         for orphan in [false, true] {
-            for condemned in [None, Some(1), Some(7)] {
+            for condemned in [None, Some((1, true)), Some((1, false)), Some((7, true))] {
                 for kept in [true, false] {
                     for clock in [true, false] {
                         for settled in [true, false] {
