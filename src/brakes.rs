@@ -5,15 +5,17 @@
 //! takes 1 MB a second for a partition, in which the lease may be as well.
 
 use std::sync::{Mutex as SyncMutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
 use crate::core::brake::{Brake, BrakeSettings, Status as BrakeStatus, Verdict};
+use crate::core::memory::SETTLE;
 use crate::core::plan::Evidence;
 use crate::core::time::Timestamp;
 use crate::core::user::{UserId, UserName};
 use crate::lease::Guard;
-use crate::ports::{Ports, Record, StateError, StateStore};
+use crate::ports::{Clock, Fault, Ports, Record, StateError, StateStore};
 
 /// The brake's record in the state table.
 pub const RECORD: &str = "deletions";
@@ -34,6 +36,9 @@ struct Kept {
     brake: Brake,
     /// Whether the state table has it as it is.
     stored: bool,
+    /// When a write brought no answer, by the monotonic clock. Until [`SETTLE`] is over it may still take
+    /// the place of a later one.
+    unanswered: Option<Duration>,
 }
 
 impl<P: Ports> Brakes<P> {
@@ -41,7 +46,7 @@ impl<P: Ports> Brakes<P> {
     ///
     /// A record that cannot be read is no licence to begin anew: everything is held.
     pub fn load(ports: P, lease: Guard<P>, settings: BrakeSettings, records: &[Record]) -> Self {
-        let kept = Kept { brake: read(records), stored: true };
+        let kept = Kept { brake: read(records), stored: true, unanswered: None };
         Self {
             ports,
             lease,
@@ -59,7 +64,8 @@ impl<P: Ports> Brakes<P> {
         self.announced.lock().unwrap_or_else(PoisonError::into_inner).push(name);
     }
 
-    /// Asks whether a user may be deleted now.
+    /// Asks whether a user may be deleted now. Nobody is told to go while an earlier write may still undo
+    /// the record of it.
     ///
     /// # Errors
     /// When the answer could not be stored; then it was not given.
@@ -70,6 +76,9 @@ impl<P: Ports> Brakes<P> {
         evidence: Evidence,
         now: Timestamp,
     ) -> Result<Verdict, StateError> {
+        if let Some(left) = self.may_be_overwritten(&*self.kept.lock().await) {
+            return Ok(Verdict::Wait { until: now + left });
+        }
         let owned = self.owned_users();
         self.change(now, |brake| brake.ask(name, user, evidence, now, owned, self.settings)).await
     }
@@ -192,9 +201,10 @@ impl<P: Ports> Brakes<P> {
     /// Those of the state table.
     pub async fn store(&self) -> Result<(), StateError> {
         let mut kept = self.kept.lock().await;
-        if !kept.stored {
-            self.put(&kept.brake).await?;
-            kept.stored = true;
+        let overwritten = kept.unanswered.is_some() && self.may_be_overwritten(&kept).is_none();
+        if !kept.stored || overwritten {
+            let brake = kept.brake.clone();
+            self.put(&mut kept, brake).await?;
         }
         Ok(())
     }
@@ -215,17 +225,35 @@ impl<P: Ports> Brakes<P> {
         if next.may_be_stored_late(&kept.brake) {
             kept.stored &= next == kept.brake;
         } else {
-            self.put(&next).await?;
-            kept.stored = true;
+            self.put(&mut kept, next).await?;
+            return Ok(answer);
         }
         kept.brake = next;
         Ok(answer)
     }
 
-    async fn put(&self, brake: &Brake) -> Result<(), StateError> {
-        let body = serde_json::to_string(brake).unwrap_or_default();
+    /// For how long yet a write that brought no answer may take the place of a later one.
+    fn may_be_overwritten(&self, kept: &Kept) -> Option<Duration> {
+        let settled = kept.unanswered? + SETTLE;
+        settled.checked_sub(self.ports.clock().monotonic()).filter(|left| !left.is_zero())
+    }
+
+    async fn put(&self, kept: &mut Kept, brake: Brake) -> Result<(), StateError> {
+        let body = serde_json::to_string(&brake).unwrap_or_default();
         let record = Record { id: RECORD.to_owned(), body, token: self.lease.token() };
-        self.ports.state().put(&record).await
+        let settled = self.may_be_overwritten(kept).is_none();
+        let outcome = self.ports.state().put(&record).await;
+        match &outcome {
+            Ok(()) => {
+                kept.unanswered = kept.unanswered.filter(|_| !settled);
+                (kept.brake, kept.stored) = (brake, true);
+            }
+            Err(StateError::Call(error)) if error.fault == Fault::Indeterminate => {
+                kept.unanswered = Some(self.ports.clock().monotonic());
+            }
+            Err(_) => {}
+        }
+        outcome
     }
 }
 

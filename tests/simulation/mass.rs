@@ -10,11 +10,12 @@ use iam_user_controller::brakes;
 use tracing::Level;
 
 use crate::account::AccountSettings;
+use crate::faults::{Call, Kind};
 use crate::harness::{Act, Report, Scenario};
 use crate::invariants::Rules;
-use crate::matrix::Log;
+use crate::matrix::{self, Log, Tally};
 use crate::program;
-use crate::stories::{owned, put, remove, secs};
+use crate::stories::{self, owned, put, remove, secs};
 use crate::wrong::{self, Flaw};
 
 /// Without optimization the full size takes minutes: then it is a tenth.
@@ -100,6 +101,28 @@ fn rows_deleted_by_mistake_and_put_back_cost_ten_users_at_most() {
     let missed = missed(&report, &log);
     assert!(missed.is_empty(), "{missed:#?}");
     assert!(report.simulated > RESUMED + secs(3_600), "a sweep came after the resumption");
+}
+
+/// A write of the brake's record that arrives late, after later ones, took back what they had counted.
+#[test]
+fn a_write_that_arrives_late_makes_nobody_forget_a_deletion() {
+    let mut scenario = stories::with("late write", |rules| rules.brake = (2, 0, secs(3_600)));
+    for user in ["anna", "bert", "carl"] {
+        scenario = scenario.before([put(user), owned(user, 1, None)]);
+    }
+    scenario = scenario.at(secs(40), remove("anna")).at(secs(42), remove("bert"));
+    scenario = scenario.at(secs(70), Act::Kill(0)).at(secs(90), remove("carl"));
+    scenario.resume_in_the_end = true;
+    scenario.account.conduct.late_ms = 9_000;
+    // A sweep writes the record anew.
+    scenario.account.sweep_every = secs(300);
+    let calls = matrix::calls_of(&scenario);
+    let mut tally = Tally::default();
+    for (at, _) in (1..).zip(&calls).filter(|(_, call)| **call == Call::PutState) {
+        matrix::with_faults(&scenario, &[(at, Kind::Late)], &mut tally);
+    }
+    assert!(tally.fired.count(Call::PutState, Kind::Late) > 5, "few writes were late");
+    tally.expect_no_failure("late writes");
 }
 
 #[test]

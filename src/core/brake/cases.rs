@@ -100,9 +100,15 @@ impl Cases {
     pub(super) fn want(&mut self, name: &UserName, user: &UserId, grounds: Grounds) -> Wanted {
         let folded = name.folded();
         if let Some(case) = self.of.get_mut(&folded).filter(|case| case.user == *user) {
+            // A row that came back, and was removed, is another removal than the one that was let go.
+            let anew = case.standing == Standing::Licensed
+                && (case.grounds, grounds) == (Grounds::Orphan, Grounds::Removed);
+            if anew {
+                case.standing = Standing::Wanted;
+            }
             case.grounds = grounds;
             self.unannounce(&folded);
-            return Wanted::Before;
+            return if anew { Wanted::New } else { Wanted::Before };
         }
         self.remove(&folded);
         let announced = self.unannounce(&folded);

@@ -281,6 +281,8 @@ fn a_resumption_is_for_what_is_held_now() {
     brake.withdraw(&name(2));
     assert_eq!(removed(&mut brake, 2, at(61), 20), Go);
     assert_eq!(brake.status(at(61), SETTINGS).spent, 2, "its row had been back: by the budget");
+    assert_eq!(removed(&mut brake, 5, at(61), 20), Go);
+    assert_eq!(brake.status(at(61), SETTINGS).spent, 3, "so must that of an orphan that was removed now");
 
     assert_eq!(sweep(&mut brake, 20..35, at(62), 20), Held(Budget), "others are held anew");
     assert_eq!(orphaned(&mut brake, 3, at(62), 20), Go, "those with a licence still go");
