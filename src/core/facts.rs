@@ -1,5 +1,7 @@
 //! What follows from a view: which key plays which part.
 
+use std::time::Duration;
+
 use super::document::KeyDocument;
 use super::memory::{Hand, MINT_FRESH, MINT_SLACK, MINT_WINDOW, Mint, SETTLE};
 use super::observed::{Key, Stored, User};
@@ -136,6 +138,12 @@ impl<'a> Facts<'a> {
             }
             Mint::Opened { sent: true, .. } | Mint::Idle | Mint::InHand(_) => false,
         }
+    }
+
+    /// The time of a mint that is opened now. A clock that is set back does not make it that of another.
+    pub(super) fn new_mint(&self) -> Timestamp {
+        let next = self.view.memory.last_mint.map(|last| last + Duration::from_millis(1));
+        next.map_or(self.view.now, |next| next.max(self.view.now))
     }
 
     /// When the mint was opened that may have made a key that nobody knows: one of an earlier

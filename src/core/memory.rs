@@ -51,6 +51,8 @@ pub struct Hand {
 pub struct Memory {
     /// The mint under way.
     pub mint: Mint,
+    /// The time of the last mint that this process has opened; no two of a user have the same.
+    pub last_mint: Option<Timestamp>,
     /// No mint begins before this time, after one that failed.
     pub mint_not_before: Timestamp,
     /// Mints that failed one after another.

@@ -14,9 +14,10 @@
 //! child does *not* wait until its parent's changes are settled: the parent's own checkpoint stays
 //! before those, and the queue of each user keeps the order from there. After a restart the parent
 //! is unfinished and is read to its end again before its child goes on from the child's own
-//! checkpoint; so is a grandparent, even if the parent between them is finished. So nothing unsettled is ever passed, but changes that were settled out of order may
-//! come again, later than newer ones of the same key. Whoever takes them must allow for that: a
-//! change carries its time, and a replayed removal concerns only what is older than it.
+//! checkpoint; so is a grandparent, even if the parent between them is finished. So nothing unsettled
+//! is ever passed, but changes that were settled out of order may come again, later than newer ones
+//! of the same key. Whoever takes them must allow for that: a change carries its time, and a replayed
+//! removal concerns only what is older than it.
 //!
 //! # Standing by
 //!

@@ -85,6 +85,7 @@ impl<P: Ports> Reconciler<P> {
             Step::CreateKey => self.create_key(name, observed, file).await,
             Step::Adopt { tags } | Step::TagKeys { tags } => self.iam(directory.tag_user(name, tags)).await,
             Step::OpenMint { at } => {
+                file.memory.last_mint = Some(*at);
                 let tag = Tags::from([(tags::MINTING.to_owned(), at.to_string())]);
                 self.iam(directory.tag_user(name, &tag)).await
             }
@@ -128,6 +129,7 @@ impl<P: Ports> Reconciler<P> {
         let boundary = self.policy.boundary.clone();
         let new = NewUser { name: name.clone(), path: self.path.clone(), boundary: boundary.clone(), tags };
         file.memory.mint = Mint::Opened { at: minting, sent: false };
+        file.memory.last_mint = Some(minting);
         let (id, created, receipt) = self.iam(self.ports.directory().create_user(&new)).await?;
         observed.user = Some(User { name: name.clone(), id, created, boundary, tags: new.tags });
         Ok(receipt)

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use iam_user_controller::brakes;
 use iam_user_controller::core::document::KeyDocument;
 use iam_user_controller::core::memory::{MINT_SLACK, MINT_WINDOW};
 use iam_user_controller::core::observed::{Leftover, Tags};
@@ -337,16 +338,25 @@ pub(crate) fn arrives(world: &mut World, replica: usize, sent: &Sent) {
     }
 }
 
-/// The field of a removal's record that names the user whose deletion was granted.
-const GRANTED: &str = "condemned";
+/// Whose deletion was granted, as a removal's record and the brake's tell.
+fn granted(record: &Record) -> Vec<UserId> {
+    let body = || serde_json::from_str::<serde_json::Value>(&record.body).unwrap_or_default();
+    let user = |id: &serde_json::Value| id.as_str().map(|id| UserId(id.to_owned()));
+    if record.id.starts_with("removal/") {
+        return user(&body()["condemned"]).into_iter().collect();
+    }
+    if record.id != brakes::RECORD || !record.body.contains(r#""granted""#) {
+        return Vec::new();
+    }
+    let groups = body()["users"].as_array().cloned().unwrap_or_default();
+    let granted = groups.iter().filter(|group| group["standing"] == "granted");
+    granted.flat_map(|group| group["users"].as_array()).flatten().filter_map(|pair| user(&pair[1])).collect()
+}
 
 /// 9: the state table holds no secret. 7: it tells when a deletion was granted.
 pub(crate) fn state_written(world: &mut World, record: &Record) {
-    if record.id.starts_with("removal/")
-        && let Ok(body) = serde_json::from_str::<serde_json::Value>(&record.body)
-        && let Some(user) = body.get(GRANTED).and_then(serde_json::Value::as_str)
-    {
-        world.book.granted.entry(UserId(user.to_owned())).or_insert(world.now);
+    for user in granted(record) {
+        world.book.granted.entry(user).or_insert(world.now);
     }
     if record.body.contains(SECRET_MARK) || record.id.contains(SECRET_MARK) {
         violation(world, 9, format!("the state record {} holds a secret", record.id));
@@ -374,14 +384,14 @@ const MINT_IS_OVER: Duration = Duration::from_secs(180);
 const TOO_YOUNG: &str = "it is younger than an orphan has to be";
 
 /// 7: why this user may be taken down, or why not.
-fn removal_evidence(world: &World, folded: &str, user: &SimUser) -> Result<(), String> {
+fn removal_evidence(world: &World, user: &SimUser) -> Result<(), String> {
     let life = world.table.life.get(user.name.as_str());
     let removed = life.and_then(|life| life.told_ms);
     // A record of the stream is evidence, also when the whole table goes after it. Whole seconds are all
     // that the stream and IAM tell; who has a row gets the benefit of the doubt.
     let told = removed.is_some_and(|at| at >= user.created_ms);
     let perhaps = removed.is_some_and(|at| at / 1_000 >= user.created_ms / 1_000);
-    if user.doomed_ms.is_some() || told || (perhaps && !world.table.contains_folded(folded)) {
+    if user.doomed_ms.is_some() || told || (perhaps && !world.table.contains(user.name.as_str())) {
         return Ok(());
     }
     // Nobody could tell who has taken the keys from somebody whose deletion was granted.
@@ -458,7 +468,7 @@ pub(crate) fn before(world: &mut World, folded: &str, change: &Change<'_>) {
         (change, Some(user)) => {
             ownership(world, folded, user, change, &mut broken);
             let excused = user.meddled_ms.is_some();
-            let evidence = removal_evidence(world, folded, user);
+            let evidence = removal_evidence(world, user);
             match change {
                 Change::PutBoundary(arn) if world.rules.policy.boundary.as_deref() != Some(*arn) => {
                     broken.push((3, format!("the boundary of {folded} is set to {arn}")));
@@ -501,7 +511,7 @@ pub(crate) fn before(world: &mut World, folded: &str, change: &Change<'_>) {
         violation(world, number, what);
     }
     if change.destroys() {
-        let doomed = world.iam.live(folded).is_some_and(|user| removal_evidence(world, folded, user).is_ok());
+        let doomed = world.iam.live(folded).is_some_and(|user| removal_evidence(world, user).is_ok());
         let now = world.now;
         if let Some(user) = world.iam.live_mut(folded) {
             user.doomed_ms = doomed.then(|| user.doomed_ms.unwrap_or(now));
@@ -561,7 +571,7 @@ fn ownership(
     let lately = user.meddled_ms.is_some_and(|at| at + ms(world.rules.grace) >= world.now);
     let orphan = world.rules.scope == OrphanScope::Account
         && change.destroys()
-        && removal_evidence(world, folded, user).is_ok();
+        && removal_evidence(world, user).is_ok();
     if !(adopts || lately || orphan) {
         broken.push((4, format!("{change:?} on {folded}, which is not owned")));
     }
@@ -791,7 +801,7 @@ pub(crate) fn after(world: &mut World) {
         let works = current_works(world, user);
         let owned = is_owned(user.tags.get(), &world.rules.policy);
         let lost = user.armed && !works && user.meddled_ms.is_none();
-        let unjustified = lost && removal_evidence(world, &folded, user).is_err();
+        let unjustified = lost && removal_evidence(world, user).is_err();
         let mended = user.meddled_ms.is_some_and(|at| at + ms(world.rules.grace) < world.now)
             && faults_of(world, user).is_empty();
         if let Some(user) = world.iam.live_mut(&folded) {
@@ -974,7 +984,7 @@ fn orphans(world: &World, faults: &mut Vec<String>) {
     let policy = &world.rules.policy;
     for (folded, user) in world.iam.all() {
         let ours = is_owned(user.tags.get(), policy) || world.rules.scope == OrphanScope::Account;
-        let evidence = removal_evidence(world, folded, user);
+        let evidence = removal_evidence(world, user);
         let owed = evidence.is_ok() || evidence.is_err_and(|why| why == TOO_YOUNG);
         if ours && owed && !world.table.contains_folded(folded) {
             faults.push(format!("{folded}: no row, and still a user"));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use iam_user_controller::core::observed::Leftover;
 
 use crate::faults::{Call, Faults, Kind};
-use crate::harness::{Act, Scenario};
+use crate::harness::{Act, Report, Scenario};
 use crate::matrix::{self, Tally};
 use crate::program;
 use crate::stories::{self, owned, put, remove};
@@ -121,4 +121,26 @@ fn leftovers_that_appear_meanwhile_go_as_well() {
     }
     tally.expect_no_failure("leftovers that appear meanwhile");
     assert!(conflicts > 0, "no leftover appeared in the moment that matters");
+}
+
+/// Whoever takes the ownership tags off somebody who is being removed, and puts the row back, has it
+/// adopted: that ends the removal, although it has begun. What the first calls took is for a person to
+/// give back.
+#[test]
+fn an_adoption_ends_a_removal_that_has_begun() {
+    let mut scenario = stories::story("adopted while it is removed").before([owned("alice", 1, Some(16))]);
+    scenario.account.conduct.travel_ms = (100, 100);
+    let begun = |report: &Report| report.sent.iter().find(|(.., name)| name == "alice").map(|(at, ..)| *at);
+    let alone = program::run(0, &scenario);
+    let began = begun(&alone).expect("it is an orphan");
+    assert_eq!(alone.deleted.len(), 1, "{}", alone.story());
+    let name = || "alice".to_owned();
+    scenario = scenario.at(began + Duration::from_millis(1), Act::Kill(0));
+    scenario = scenario.at(began + Duration::from_secs(1), Act::StripOwnership(name()));
+    scenario = scenario.at(began + Duration::from_secs(2), put("alice"));
+    let report = program::run(0, &scenario);
+    assert!(report.ok(), "{}", report.story());
+    assert_eq!(begun(&report), Some(began), "the removal had begun");
+    assert!(report.steps.contains_key("adopt"), "{:?}", report.steps);
+    assert_eq!(report.deleted, [], "it was adopted, and deleted");
 }

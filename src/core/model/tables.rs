@@ -268,10 +268,21 @@ fn a_removal_is_not_forgotten_on_a_read_from_before_the_adoption() {
     let mut world = World::settled(2 * DAY);
     world.memory.revoke_before = Some(world.now);
     world.memory.last_change = Some(world.now - age("1s"));
+    let mut spelled = world.clone();
+    spelled.name = UserName::parse("MAIL").unwrap();
+    assert_eq!(next(spelled), Waits(9), "the user of the other spelling may be gone");
     if let Some(user) = &mut world.user {
         user.tags.clear();
     }
     assert_eq!(next(world), Waits(9));
+}
+
+#[test]
+fn no_two_mints_have_the_same_time() {
+    let mut world = World::settled(16 * DAY);
+    world.memory.last_mint = Some(world.now + age("3s"));
+    let Next::Do(Step::OpenMint { at }) = world.look().1.next else { panic!("a new key is due") };
+    assert_eq!(at, world.now + age("3s") + Duration::from_millis(1), "the clock was set back");
 }
 
 #[test]

@@ -410,6 +410,9 @@ impl World {
         self.changes += 1;
         let fault = self.fault.filter(|(n, _)| *n == self.changes).map(|(_, fault)| fault);
         self.now = self.now + CALL;
+        if let Step::CreateUser { minting: at } | Step::OpenMint { at } = step {
+            self.memory.last_mint = Some(*at);
+        }
         if let (Step::CreateKey, Mint::Opened { at, .. }) = (step, &self.memory.mint) {
             self.asked_under.insert(*at);
         }

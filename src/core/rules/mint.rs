@@ -183,5 +183,5 @@ pub(in super::super) fn open_mint(facts: &Facts<'_>) -> Option<(Next, String)> {
     if let Some(until) = young.filter(|until| now < *until) {
         return Some((Next::WaitUntil(until, State::Pending), why));
     }
-    Some((Next::Do(Step::OpenMint { at: now }), why))
+    Some((Next::Do(Step::OpenMint { at: facts.new_mint() }), why))
 }

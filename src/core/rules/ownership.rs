@@ -49,7 +49,7 @@ pub(in super::super) fn create_user(facts: &Facts<'_>) -> Option<(Next, String)>
     {
         return Some((Next::WaitUntil(until, State::Pending), "the user may not be visible yet".to_owned()));
     }
-    let step = Step::CreateUser { minting: facts.view.now };
+    let step = Step::CreateUser { minting: facts.new_mint() };
     Some((Next::Do(step), "it has a row and no IAM user".to_owned()))
 }
 

@@ -24,14 +24,15 @@ pub(in super::super) fn teardown(facts: &Facts<'_>) -> Option<(Next, String)> {
     Some((next_of_teardown(facts, user), "its deletion was granted".to_owned()))
 }
 
-/// A late read may show a user as it was before it was adopted. What has to be removed is not
-/// forgotten on its word.
+/// A late read may show a user as it was before it was adopted, or one of another spelling that had the
+/// name before. What has to be removed is not forgotten on its word.
 pub(in super::super) fn settle_ownership(facts: &Facts<'_>) -> Option<(Next, String)> {
-    let user = facts.user().filter(|user| !may_be_deleted(facts, user))?;
+    let another = |user: &&User| user.name != *facts.view.name || !may_be_deleted(facts, user);
+    let user = facts.user().filter(another)?;
     let memory = facts.view.memory;
     let removing = memory.condemned.as_ref() == Some(&user.id) || memory.revoke_before.is_some();
     let until = facts.unsettled().filter(|_| removing)?;
-    Some((Next::WaitUntil(until, State::Deleting), "its tags may not be visible yet".to_owned()))
+    Some((Next::WaitUntil(until, State::Deleting), "it may not be as it is seen".to_owned()))
 }
 
 /// Whoever takes the ownership tags off a user takes it out of the controller's hands; except where

@@ -104,8 +104,13 @@ impl ReplicaPorts {
             self.awake().await;
         }
         let sent = self.send(&plan, call, subject);
-        let mut flight =
-            Flight { ports: self, number: plan.number, sent, effect: Some(effect), landed: None };
+        let mut flight = Flight {
+            ports: self,
+            number: plan.number,
+            sent,
+            effect: plan.sent.then_some(effect),
+            landed: None,
+        };
         self.travel(plan.there, plan.sent).await;
         let answer = match plan.fault {
             Some(Kind::CrashBefore) => {
