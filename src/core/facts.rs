@@ -121,6 +121,11 @@ impl<'a> Facts<'a> {
         !matches!(self.view.desired, Desired::Absent)
     }
 
+    /// Whether there is to be a user of this spelling.
+    pub(super) fn is_served(&self) -> bool {
+        matches!(self.view.desired, Desired::Present)
+    }
+
     /// Keys that IAM counts against the user's quota.
     pub(super) fn keys_in_use(&self) -> usize {
         let in_hand = usize::from(self.hand().is_some());

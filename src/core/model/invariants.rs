@@ -49,7 +49,8 @@ fn change(world: &World, step: &Step) -> Verdict {
         }
         Step::DeleteParameter => {
             let same = world.user.as_ref().is_some_and(|user| user.name == world.name);
-            demand(!same && world.desired == Desired::Absent, "the user and its row are gone")?;
+            let served = world.desired == Desired::Present;
+            demand(!same && !served, "the user is gone, and its row gone or not served")?;
             let evidence = world.memory.remove_parameter || world.memory.revoke_before.is_some();
             demand(evidence, "there is evidence of a removal")
         }

@@ -228,6 +228,18 @@ fn removal_needs_evidence() {
 }
 
 #[test]
+fn the_parameter_of_a_spelling_that_is_not_served_any_more() {
+    let mut world = World::settled(2 * DAY);
+    (world.user, world.keys) = (None, Vec::new());
+    world.desired = Desired::Shadowed { by: UserName::parse("Mail").unwrap() };
+    assert_eq!(next(world.clone()), Conflict);
+    world.memory.revoke_before = Some(world.now);
+    assert_eq!(next(world.clone()), Done::Step("delete_parameter"), "its user was removed, its row is back");
+    world.memory.last_change = Some(world.now - age("1s"));
+    assert_eq!(next(world), Waits(9), "the user may not be visible yet");
+}
+
+#[test]
 fn a_granted_orphan_whose_row_is_back() {
     let granted = || {
         let mut world = World::settled(2 * DAY);

@@ -143,18 +143,19 @@ fn clock_not_trusted(facts: &Facts<'_>) -> (Next, String) {
 pub(in super::super) fn gone(facts: &Facts<'_>) -> Option<(Next, String)> {
     let memory = facts.view.memory;
     let removing = memory.remove_parameter || memory.revoke_before.is_some();
-    if facts.namesake().is_some() || facts.has_row() || !removing {
+    if facts.namesake().is_some() || facts.is_served() || !removing {
         return None;
     }
     let until = facts.unsettled()?;
     Some((Next::WaitUntil(until, State::Deleting), "the user may not be visible yet".to_owned()))
 }
 
-/// Deletes the parameter of a user that is gone.
+/// Deletes the parameter of a user that is gone, also when its row is back and another spelling is
+/// served now.
 pub(in super::super) fn delete_parameter(facts: &Facts<'_>) -> Option<(Next, String)> {
     let memory = facts.view.memory;
     let removing = memory.remove_parameter || memory.revoke_before.is_some();
-    let left = facts.namesake().is_none() && !facts.has_row() && removing;
+    let left = facts.namesake().is_none() && !facts.is_served() && removing;
     // It would bring the parameter back.
     if let Some(settled) = memory.written_until(facts.view.now).filter(|_| left) {
         let why = "an earlier write of the parameter may still take effect".to_owned();
