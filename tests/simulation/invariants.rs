@@ -987,7 +987,7 @@ fn orphans(world: &World, faults: &mut Vec<String>) {
         let ours = is_owned(user.tags.get(), policy) || world.rules.scope == OrphanScope::Account;
         let evidence = removal_evidence(world, user);
         let owed = evidence.is_ok() || evidence.is_err_and(|why| why == TOO_YOUNG);
-        if ours && owed && !world.table.contains(user.name.as_str()) {
+        if ours && owed && !world.table.contains_folded(folded) {
             faults.push(format!("{folded}: no row, and still a user"));
         }
     }
@@ -1014,10 +1014,12 @@ const ROUNDING: Duration = Duration::from_secs(5);
 /// Whether a REMOVE record that may not have been read yet is older than its user's adoption: what
 /// existed then is revoked when it is read, but nobody is owed that.
 pub(crate) fn may_be_revoked(world: &World) -> bool {
-    world.iam.all().any(|(_, user)| {
+    world.iam.all().any(|(folded, user)| {
         let life = world.table.life.get(user.name.as_str());
         let told = life.and_then(|life| life.told_ms).is_some_and(|told| told >= user.created_ms);
-        told && is_owned(user.tags.get(), &world.rules.policy)
+        // Sweeps may have found it an orphan before the row of another spelling came.
+        let twin = !world.table.contains(user.name.as_str()) && world.table.contains_folded(folded);
+        (told || twin) && is_owned(user.tags.get(), &world.rules.policy)
     })
 }
 

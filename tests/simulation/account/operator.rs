@@ -10,7 +10,7 @@ use iam_user_controller::ports::ChangeKind;
 
 use super::state::State;
 use super::streams::StreamSet;
-use super::{History, Maker, SimUser, Table, World, is_owned, tag};
+use super::{History, Maker, SimKey, SimUser, Table, World, is_owned, tag};
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -226,7 +226,15 @@ impl World {
 
     fn vault_meddled(&mut self, parameter: &str) {
         let owner = self.parameter_owner(parameter);
-        self.meddle(&owner, |_, _, _| {});
+        self.meddle(&owner, |user, _, _| {
+            let SimUser { keys, tags, .. } = user;
+            // Whose tag somebody has taken away before was known by the document alone.
+            let known =
+                |key: &SimKey| key.published_ms.is_none() || tag(tags.get(), key.id.as_str()).is_some();
+            for key in keys.iter_mut().filter(|key| !known(key)) {
+                (key.maker, key.claimed) = (Maker::Operator, false);
+            }
+        });
     }
 
     pub(crate) fn delete_parameter_by_hand(&mut self, name: &UserName) {
