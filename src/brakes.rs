@@ -224,11 +224,10 @@ impl<P: Ports> Brakes<P> {
         let answer = change(&mut next);
         if next.may_be_stored_late(&kept.brake) {
             kept.stored &= next == kept.brake;
+            kept.brake = next;
         } else {
             self.put(&mut kept, next).await?;
-            return Ok(answer);
         }
-        kept.brake = next;
         Ok(answer)
     }
 

@@ -30,8 +30,11 @@
 //!
 //! A deletion that was granted is carried through, whatever is held later; but an orphan's that has not
 //! begun when a new leader takes over is asked for again, and is then held like any other while the
-//! table is in doubt. A resumption licenses the deletion of the users that are held at that moment, by their ids; it changes nothing for others,
-//! and does not use up the budget. A licence lasts for [`LICENCE`], and ends when the row is back.
+//! table is in doubt.
+//!
+//! A resumption licenses the deletion of the users that are held at that moment, by their ids; it
+//! changes nothing for others, and does not use up the budget. A licence lasts for [`LICENCE`], and
+//! ends when the row is back.
 //!
 //! # What has to be stored
 //!

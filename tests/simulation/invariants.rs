@@ -2,7 +2,8 @@
 //!
 //! The account calls [`take_off`] when a change is sent, [`arrives`] when it reaches AWS, [`before`]
 //! when it is about to take effect, [`after`] when it has, and [`published`], [`minted`],
-//! [`state_written`] and [`swapped`] where those things happen. [`unsettled`] says what is left to do when everything should be done.
+//! [`state_written`] and [`swapped`] where those things happen. [`unsettled`] says what is left to do
+//! when everything should be done.
 //!
 //! What an operator did by hand excuses the program until that user is as it should be again, and
 //! what just changed excuses it for [`Rules::grace`]: it decides by what it saw a moment ago.
@@ -160,7 +161,9 @@ pub(crate) struct Book {
     begun: BTreeSet<UserId>,
     /// Whose deletion was granted, and when that was first on record.
     granted: BTreeMap<UserId, u64>,
-    /// Their parameters.
+    /// Users who were given what was meant for another one of their name, whom somebody had deleted.
+    strays: BTreeSet<UserId>,
+    /// The parameters of those whom the program deleted.
     bereft: BTreeSet<String>,
     /// When it began with those that still count.
     deletions: VecDeque<u64>,
@@ -589,8 +592,8 @@ fn mint(world: &World, folded: &str, user: &SimUser, broken: &mut Vec<(u8, Strin
     }
     match tag(user.tags.get(), MINTING) {
         Some(value) if value != "none" => {
-            // A late call that was meant for the user before it has used the tag up.
-            if !excused && user.minted_under.iter().any(|spent| spent == value) {
+            // A late call that was meant for the user before it may have used the tag up.
+            if !world.book.strays.contains(&user.id) && user.minted_under.iter().any(|spent| spent == value) {
                 broken.push((5, format!("a second key of {folded} is minted for the mint of {value}")));
             }
         }
@@ -723,6 +726,7 @@ pub(crate) fn meant_for(world: &mut World, folded: &str, meant: Option<&UserId>)
     let now = world.now;
     if let Some(user) = world.iam.live_mut(folded).filter(|user| user.id != *meant) {
         user.meddled_ms = Some(now);
+        world.book.strays.insert(user.id.clone());
     }
 }
 
