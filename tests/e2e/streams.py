@@ -7,10 +7,12 @@ notes what it was asked, and checks how the reader behaves (see `manners`).
 
 import itertools
 import json
+import math
 import random
 import socket
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -66,7 +68,9 @@ class Streams:
         #: The share of GetRecords that bring an empty page and an iterator that goes on.
         self.empty_share = 0.0
         self._random = random.Random(0)
-        self._broken_share, self._broken_shard = 0.0, None
+        self._broken_share, self._broken_shard, self._broken_in_a_row = 0.0, None, math.inf
+        #: Shard, or `None` for listings: how many of its last calls failed.
+        self._failures = Counter()
         self._iterators = {}
         self._numbers = itertools.count(1)
         self._server = _Server(self)
@@ -86,11 +90,17 @@ class Streams:
             self.streams[arn] = Stream(arn, self.lock, **options)
         return self.streams[arn]
 
-    def break_calls(self, share, seed=0, shard=None):
-        """This share of all calls (or of those about a shard) fails from now on, in every way that there is."""
+    def break_calls(self, share, seed=0, shard=None, in_a_row=math.inf):
+        """This share of all calls (or of those about a shard) fails from now on, in every way that there is.
+
+        `in_a_row`: of the calls about one shard, at most so many fail one after another. The reader waits
+        twice as long after each, so that without a bound a test of its speed is one of luck.
+        """
         with self.lock:
             self._random.seed(seed)
             self._broken_share, self._broken_shard = share, shard and shard.id
+            self._broken_in_a_row = in_a_row
+            self._failures.clear()
 
     def expire_iterators(self):
         with self.lock:
@@ -112,8 +122,11 @@ class Streams:
         """How a call is to break, or `None`."""
         with self.lock:
             about = self._broken_shard in (None, call.shard)
-            if not about or self._random.random() >= self._broken_share:
+            enough = self._failures[call.shard] >= self._broken_in_a_row
+            if not about or enough or self._random.random() >= self._broken_share:
+                self._failures[call.shard] = 0
                 return None
+            self._failures[call.shard] += 1
             return self._random.choice(ANY_CALL + (POLLS if call.action == "GetRecords" else []))
 
     def describe_stream(self, call, asked):
