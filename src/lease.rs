@@ -53,6 +53,9 @@ const RENEW: u32 = 3;
 /// The part of the time to live after which a renewal that failed is tried again.
 const RENEW_AGAIN: u32 = 20;
 
+/// The loop turns at least this often, however long the time to live.
+const TURN: Duration = Duration::from_secs(10);
+
 /// How often giving the lease back is tried again. When it fails, the lease runs out by itself.
 const RELEASE_AGAIN: u32 = 2;
 
@@ -85,6 +88,8 @@ pub struct Watcher<P> {
     holder: String,
     ttl: Duration,
     seen: Option<(Record, Duration)>,
+    /// Since when the record is not there, although others are.
+    missing_since: Option<Duration>,
     /// The last leadership of this watcher.
     held: Option<Arc<Tenure>>,
     /// What the last try to take it has written, if that has arrived.
@@ -116,7 +121,7 @@ pub enum LeaseError {
 impl<P: Ports> Watcher<P> {
     /// A watcher that would hold the lease as `holder`.
     pub fn new(ports: P, holder: String, ttl: Duration) -> Self {
-        Self { ports, holder, ttl, seen: None, held: None, tried: None }
+        Self { ports, holder, ttl, seen: None, missing_since: None, held: None, tried: None }
     }
 
     /// How long to wait between two looks.
@@ -152,12 +157,35 @@ impl<P: Ports> Watcher<P> {
                 return Ok(Watch::Standby(Leader { holder: body.holder.clone(), token: record.token }));
             }
         }
-        let predecessor = match (&found, &body) {
-            (None, _) => Predecessor::Nobody,
-            (Some(_), Some(body)) if body.released && body.quiet => Predecessor::Nobody,
-            (Some(_), _) => Predecessor::Somebody,
+        let last_token = match &found {
+            Some(record) => record.token,
+            None => self.last_token().await?,
         };
-        self.take(found.as_ref(), predecessor).await
+        if found.is_none() && last_token > 0 {
+            // Somebody has deleted the record. Its leader finds out when it renews the lease, and works until
+            // then.
+            let since = *self.missing_since.get_or_insert(now);
+            if now.saturating_sub(since) < self.ttl {
+                let holder = "unknown: the lease's record is gone".to_owned();
+                return Ok(Watch::Standby(Leader { holder, token: last_token }));
+            }
+        } else {
+            self.missing_since = None;
+        }
+        let predecessor = match &body {
+            Some(body) if body.released && body.quiet => Predecessor::Nobody,
+            None if last_token == 0 => Predecessor::Nobody,
+            Some(_) | None => Predecessor::Somebody,
+        };
+        self.take(found.as_ref(), last_token, predecessor).await
+    }
+
+    /// The highest token that anything was written with; 0 in a new table. Without the lease's record,
+    /// which somebody has deleted, a leader that began to count anew would be fenced by what is left.
+    async fn last_token(&self) -> Result<u64, LeaseError> {
+        let records = self.ports.state().load().await?;
+        let held = self.held.as_ref().map(|tenure| tenure.token);
+        Ok(records.iter().map(|record| record.token).chain(held).max().unwrap_or_default())
     }
 
     /// Whether this is what is left of our own last leadership, which is over.
@@ -184,9 +212,10 @@ impl<P: Ports> Watcher<P> {
     async fn take(
         &mut self,
         found: Option<&Record>,
+        last_token: u64,
         predecessor: Predecessor,
     ) -> Result<Watch<P>, LeaseError> {
-        let token = found.map_or(0, |record| record.token) + 1;
+        let token = last_token.saturating_add(1);
         let body = Body {
             holder: self.holder.clone(),
             beat: 0,
@@ -383,13 +412,13 @@ impl<P: Ports> Lease<P> {
         self.guard.clone()
     }
 
-    /// Renews the lease until it is lost; calls `beat` after each renewal.
+    /// Renews the lease until it is lost; calls `beat` after each attempt, and every 10 s while it waits.
     ///
     /// A renewal that fails is tried again until nothing is left of the lease.
     pub async fn keep(&mut self, beat: impl Fn()) -> LeaseError {
         let ttl = self.guard.tenure.ttl;
         loop {
-            self.renewal_due().await;
+            self.renewal_due(&beat).await;
             loop {
                 match self.renew(false).await {
                     Ok(()) => break,
@@ -403,7 +432,8 @@ impl<P: Ports> Lease<P> {
                     }
                     Err(LeaseError::Call(error)) => {
                         tracing::warn!(%error, "the lease could not be renewed; trying again");
-                        time::sleep(ttl / RENEW_AGAIN).await;
+                        beat();
+                        time::sleep((ttl / RENEW_AGAIN).min(TURN)).await;
                     }
                 }
             }
@@ -412,7 +442,7 @@ impl<P: Ports> Lease<P> {
     }
 
     /// Returns a third of the time to live after the last renewal, or when somebody wants one.
-    async fn renewal_due(&self) {
+    async fn renewal_due(&self, beat: &impl Fn()) {
         let Guard { ports, tenure } = &self.guard;
         loop {
             let left = self.guard.left();
@@ -424,7 +454,7 @@ impl<P: Ports> Lease<P> {
                 biased;
                 // Those who asked during the last renewal have it already.
                 () = tenure.wanted.notified() => if !tenure.fresh(tenure.left(ports.clock())) { return },
-                () = time::sleep(idle) => {}
+                () = time::sleep(idle.min(TURN)) => beat(),
             }
         }
     }

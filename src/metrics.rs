@@ -65,7 +65,10 @@ impl ProgramMetrics {
             foreign_keys: int("foreign_keys", "Keys on owned users that the controller did not make.")?,
             orphans: int("orphans", "Users without a row, as the last sweep counted them.")?,
             orphans_spared,
-            deletions_held: int("deletions_held", "Deletions that wait for an operator.")?,
+            deletions_held: int(
+                "deletions_held",
+                "Deletions that wait for an operator; 1 when deletions are held and none waits yet.",
+            )?,
             leader: int("leader", "1 while this replica leads.")?,
             sweep_last_success: float(
                 "sweep_last_success_timestamp_seconds",
@@ -102,7 +105,10 @@ impl ProgramMetrics {
         self.foreign_keys.set(to_i64(foreign));
         let progress = status.progress();
         self.leader.set(i64::from(progress.role_now(clock) == Role::Leader));
-        self.deletions_held.set(progress.deletions.as_ref().map_or(0, |held| to_i64(held.held)));
+        // A hold may begin before anybody is due: the alert must not wait for the first name.
+        let held = progress.deletions.as_ref();
+        let held = held.map_or(0, |status| status.held.max(usize::from(!status.holds.is_empty())));
+        self.deletions_held.set(to_i64(held));
         if let Some(sweep) = &progress.last_sweep {
             self.orphans.set(to_i64(sweep.orphans));
             for why in Spared::ALL {

@@ -49,7 +49,8 @@ pub struct Report {
     /// Where its keys are stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameter: Option<String>,
-    /// Its access keys.
+    /// Its access keys; shown with their ages, see [`Report::shown`].
+    #[serde(skip)]
     pub keys: Vec<KeyReport>,
     /// When its current key gets a successor.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,6 +76,30 @@ impl Report {
             next_rotation: None,
             looked_at,
         }
+    }
+}
+
+/// A report as `/users` shows it at a moment.
+#[derive(Debug, Serialize)]
+pub struct Shown<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    keys: Vec<ShownKey<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownKey<'a> {
+    #[serde(flatten)]
+    key: &'a KeyReport,
+    age_seconds: u64,
+}
+
+impl Report {
+    /// The report with the ages that its keys have now.
+    pub fn shown(&self, now: Timestamp) -> Shown<'_> {
+        let keys =
+            self.keys.iter().map(|key| ShownKey { key, age_seconds: now.since(key.created).as_secs() });
+        Shown { report: self, keys: keys.collect() }
     }
 }
 

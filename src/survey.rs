@@ -21,7 +21,7 @@ use crate::ports::{Alarm, CallError, Clock, Directory, Ports, UsersTable};
 use crate::reconcile::{AwsTime, observe};
 use crate::registry::Report;
 use crate::status::Role;
-use crate::sweep::SweepReport;
+use crate::sweep::{MAX_SCAN_PAGES, MAX_USER_PAGES, SweepReport, endless};
 
 /// What would be done about one name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -91,8 +91,26 @@ impl<P: Ports> Surveyor<'_, P> {
     /// # Errors
     /// When a call fails: half a survey could mislead.
     pub async fn everybody(&self) -> Result<Survey, CallError> {
+        self.survey(&Pace::default(), |_| true).await
+    }
+
+    /// Looks at one name, which may be nobody's.
+    ///
+    /// # Errors
+    /// When a call fails.
+    pub async fn only(&self, name: &UserName) -> Result<Survey, CallError> {
         let pace = Pace::default();
-        let users = self.list_users(&pace).await?;
+        let mut survey = self.survey(&pace, |other| other == name.as_str()).await?;
+        if survey.users.is_empty() {
+            survey.users.push(self.one(name, &pace, &BTreeSet::new()).await?);
+        }
+        Ok(survey)
+    }
+
+    /// The account and the table are always seen whole: who is an orphan, and which spelling is served,
+    /// does not show in one name.
+    async fn survey(&self, pace: &Pace, wanted: impl Fn(&str) -> bool) -> Result<Survey, CallError> {
+        let users = self.list_users(pace).await?;
         let rows = self.scan().await?;
         let policy = self.settings.policy();
         let rules = OrphanRules {
@@ -109,6 +127,7 @@ impl<P: Ports> Surveyor<'_, P> {
             }
         }
         let mut planned: Vec<Planned> = (census.invalid.iter())
+            .filter(|(name, _)| wanted(name))
             .map(|(name, reason)| Planned {
                 name: name.clone(),
                 action: "none",
@@ -118,12 +137,14 @@ impl<P: Ports> Surveyor<'_, P> {
                 state: Some(State::Invalid),
             })
             .collect();
-        let names = census.rows.iter().map(|name| self.one(name, &pace, &census.rows));
+        let names = census.rows.iter().filter(|name| wanted(name.as_str()));
+        let names = names.map(|name| self.one(name, pace, &census.rows));
         let mut looks = stream::iter(names).buffer_unordered(self.settings.executor.concurrency.get());
         while let Some(look) = looks.next().await {
             planned.push(look?);
         }
-        planned.extend(census.orphans.iter().map(|orphan| self.orphan(orphan)));
+        let orphans = census.orphans.iter().filter(|orphan| wanted(orphan.name.as_str()));
+        planned.extend(orphans.map(|orphan| self.orphan(orphan)));
         planned.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Survey {
             rows: census.rows.len() + census.invalid.len(),
@@ -149,23 +170,12 @@ impl<P: Ports> Surveyor<'_, P> {
             rows: survey.rows,
             owned_users: survey.owned_users,
             looked_at: survey.users.len() - survey.orphans,
+            failed: 0,
             orphans: survey.orphans,
             orphans_due: 0,
             spared: survey.spared.clone(),
         };
         Ok((survey, report))
-    }
-
-    /// Looks at one name.
-    ///
-    /// # Errors
-    /// When a call fails.
-    pub async fn only(&self, name: &UserName) -> Result<Planned, CallError> {
-        let mut rows = BTreeSet::new();
-        if self.ports.users_table().contains(name.as_str()).await? {
-            rows.insert(name.clone());
-        }
-        self.one(name, &Pace::default(), &rows).await
     }
 
     async fn one(
@@ -226,28 +236,32 @@ impl<P: Ports> Surveyor<'_, P> {
     async fn list_users(&self, pace: &Pace) -> Result<Vec<Glance>, CallError> {
         let mut users = Vec::new();
         let mut token: Option<String> = None;
-        loop {
-            let page =
-                pace.read(self.ports, Lane::Iam, self.ports.directory().glance(token.as_deref())).await?;
+        for _ in 0..MAX_USER_PAGES {
+            let call = self.ports.directory().glance(token.as_deref());
+            let page = pace.read(self.ports, Lane::Iam, call).await?;
             users.extend(page.items);
-            if page.next.is_none() || page.next == token {
-                return Ok(users);
+            match page.next {
+                None => return Ok(users),
+                next if next == token => break,
+                next => token = next,
             }
-            token = page.next;
         }
+        Err(endless("iam:GetAccountAuthorizationDetails"))
     }
 
     async fn scan(&self) -> Result<Vec<String>, CallError> {
         let mut rows = Vec::new();
         let mut after: Option<String> = None;
-        loop {
+        for _ in 0..MAX_SCAN_PAGES {
             let page = self.ports.users_table().scan(after.as_deref()).await?;
             rows.extend(page.names);
-            if page.next.is_none() || page.next == after {
-                return Ok(rows);
+            match page.next {
+                None => return Ok(rows),
+                next if next == after => break,
+                next => after = next,
             }
-            after = page.next;
         }
+        Err(endless("dynamodb:Scan"))
     }
 }
 
@@ -261,12 +275,13 @@ pub(crate) async fn observe_forever<P: Ports>(common: &Common<P>, shutdown: &Can
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
-            () = observe_once(common, &surveyor) => {}
+            () = beat.during(|| common.ports.clock().monotonic(), observe_once(common, &surveyor)) => {}
         }
         let alarm = common.ports.alarm().next();
         tokio::pin!(alarm);
         loop {
             beat.beat(common.ports.clock().monotonic());
+            common.status.clock_is(AwsTime::of(common.ports.clock()).trusted);
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::brakes::Brakes;
 use crate::config::Orphans;
+use crate::core::cadence::Cadence;
 use crate::core::census::{self, Census, Orphan, OrphanRules, Sightings, Spared};
 use crate::core::observed::Glance;
 use crate::core::plan::State;
@@ -27,7 +28,7 @@ use crate::pace::{Lane, Pace};
 use crate::ports::{CallError, Clock, Directory, Fault, Ports, Record, StateError, StateStore, UsersTable};
 use crate::reconcile::{AwsTime, Trigger};
 use crate::registry::{KeyRole, Registry, Report};
-use crate::work::executor::{Hold, Request};
+use crate::work::executor::{Hold, Request, Unfinished};
 
 /// Record of the orphans that sweeps have seen.
 pub const ORPHANS_RECORD: &str = "orphans";
@@ -36,10 +37,10 @@ pub const ORPHANS_RECORD: &str = "orphans";
 pub const QUARANTINE_RECORD: &str = "quarantine";
 
 /// Pages of IAM's list: 5,000 users an account, 100 a page at the worst, and then some.
-const MAX_USER_PAGES: usize = 500;
+pub(crate) const MAX_USER_PAGES: usize = 500;
 
 /// Pages of the table's scan: 1 MB each.
-const MAX_SCAN_PAGES: usize = 10_000;
+pub(crate) const MAX_SCAN_PAGES: usize = 10_000;
 
 /// What a sweep found, for `/status` and `sweep --json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +55,9 @@ pub struct SweepReport {
     pub owned_users: usize,
     /// Users that were looked at in full.
     pub looked_at: usize,
+    /// Users whose look failed; they are looked at again without another sweep.
+    #[serde(default)]
+    pub failed: usize,
     /// Users without a row.
     pub orphans: usize,
     /// Orphans that enough sweeps have seen, and whose deletion was asked for.
@@ -108,6 +112,8 @@ pub struct Sweeper<P: Ports> {
     pub sightings: Sightings,
     /// Quarantined keys of the sweeps before, by user.
     pub quarantine: BTreeMap<UserName, BTreeSet<AccessKeyId>>,
+    /// When the sweeps before this one began.
+    pub cadence: Cadence,
 }
 
 impl<P: Ports> Sweeper<P> {
@@ -116,28 +122,37 @@ impl<P: Ports> Sweeper<P> {
     /// # Errors
     /// See [`SweepError`]; nothing was deleted on the strength of a pass that failed.
     pub async fn sweep(&mut self, beat: &Heartbeat) -> Result<SweepReport, SweepError> {
+        let ports = self.ports.clone();
+        beat.during(|| ports.clock().monotonic(), self.pass()).await
+    }
+
+    async fn pass(&mut self) -> Result<SweepReport, SweepError> {
         let begun = self.ports.clock().monotonic();
         let started = AwsTime::of(self.ports.clock()).now;
         self.number.fetch_add(1, Ordering::Relaxed);
         self.identify_table(started).await?;
-        let users = self.list_users(beat).await?;
-        let rows = self.scan_table(beat).await?;
+        let users = self.list_users().await?;
+        let rows = self.scan_table().await?;
         let mut census = self.take_census(users, rows, started);
-        self.spare_people(&mut census, beat).await?;
+        self.spare_people(&mut census).await?;
         tell_spared(&census);
         self.show(&census, started);
         self.quarantined(&census).await?;
         let wanted = self.tell_brake(&census, started).await?;
         let orphans_due = self.orphans_due(&census, started).await?;
 
-        let (hold, mut released) = mpsc::channel(1);
+        let (hold, mut unfinished) = mpsc::unbounded_channel();
         let looked_at = self.ask_for_looks(&census, &wanted, started, &hold).await?;
         for orphan in &orphans_due {
             let (name, user) = (orphan.name.clone(), orphan.user.clone());
             self.ask(Request::Orphan { name, user, hold: Some(hold.clone()) }).await?;
         }
         drop(hold);
-        self.wait_for(&mut released, beat).await;
+        // All holds are dropped when all looks are over.
+        let mut failed = 0;
+        while let Some(Unfinished) = unfinished.recv().await {
+            failed += 1;
+        }
         let took = self.ports.clock().monotonic().saturating_sub(begun);
         Ok(SweepReport {
             started,
@@ -145,20 +160,11 @@ impl<P: Ports> Sweeper<P> {
             rows: census.rows.len() + census.invalid.len(),
             owned_users: census.owned,
             looked_at,
+            failed,
             orphans: census.orphans.len(),
             orphans_due: orphans_due.len(),
             spared: census.count_spared(),
         })
-    }
-
-    /// All holds are dropped when all looks are over; nothing is ever sent.
-    async fn wait_for(&self, released: &mut mpsc::Receiver<()>, beat: &Heartbeat) {
-        loop {
-            beat.beat(self.ports.clock().monotonic());
-            if tokio::time::timeout(Duration::from_secs(5), released.recv()).await.is_ok() {
-                return;
-            }
-        }
     }
 
     async fn identify_table(&self, now: Timestamp) -> Result<(), SweepError> {
@@ -169,11 +175,10 @@ impl<P: Ports> Sweeper<P> {
         Ok(())
     }
 
-    async fn list_users(&self, beat: &Heartbeat) -> Result<Vec<Glance>, SweepError> {
+    async fn list_users(&self) -> Result<Vec<Glance>, SweepError> {
         let mut users = Vec::new();
         let mut token: Option<String> = None;
         for _ in 0..MAX_USER_PAGES {
-            beat.beat(self.ports.clock().monotonic());
             let call = self.ports.directory().glance(token.as_deref());
             let page = self.pace.read(&self.ports, Lane::Iam, call).await?;
             users.extend(page.items);
@@ -186,11 +191,10 @@ impl<P: Ports> Sweeper<P> {
         Err(endless("iam:GetAccountAuthorizationDetails").into())
     }
 
-    async fn scan_table(&self, beat: &Heartbeat) -> Result<Vec<String>, SweepError> {
+    async fn scan_table(&self) -> Result<Vec<String>, SweepError> {
         let mut rows = Vec::new();
         let mut after: Option<String> = None;
         for _ in 0..MAX_SCAN_PAGES {
-            beat.beat(self.ports.clock().monotonic());
             let page = self.ports.users_table().scan(after.as_deref()).await?;
             rows.extend(page.names);
             match page.next {
@@ -213,9 +217,8 @@ impl<P: Ports> Sweeper<P> {
 
     /// Asks who of those that are not owned has a console login. An answer that fails ends the sweep:
     /// nobody is taken for a machine for want of an answer.
-    async fn spare_people(&self, census: &mut Census, beat: &Heartbeat) -> Result<(), SweepError> {
+    async fn spare_people(&self, census: &mut Census) -> Result<(), SweepError> {
         for name in census.perhaps_people(&self.policy) {
-            beat.beat(self.ports.clock().monotonic());
             let call = self.ports.directory().has_console_login(&name);
             if self.pace.read(&self.ports, Lane::Iam, call).await? {
                 census.has_console_login(&name);
@@ -249,16 +252,17 @@ impl<P: Ports> Sweeper<P> {
     /// Looks at everybody whose last look is old, was not the last word, or no longer holds; and at those
     /// whose row is back although their deletion is `wanted`.
     async fn ask_for_looks(
-        &self,
+        &mut self,
         census: &Census,
         wanted: &BTreeSet<UserName>,
         now: Timestamp,
         hold: &Hold,
     ) -> Result<usize, SweepError> {
+        let horizon = self.cadence.horizon(now);
         let mut asked = 0;
         for name in &census.rows {
             let report = self.registry.get(name.as_str()).filter(|_| !wanted.contains(name));
-            if report.is_some_and(|report| self.holds(name, &report, census, now)) {
+            if report.is_some_and(|report| self.holds(name, &report, census, now, horizon)) {
                 continue;
             }
             asked += 1;
@@ -268,15 +272,22 @@ impl<P: Ports> Sweeper<P> {
         Ok(asked)
     }
 
-    /// Whether a user's last look still holds.
-    fn holds(&self, name: &UserName, report: &Report, census: &Census, now: Timestamp) -> bool {
+    /// Whether a user's last look still holds, and is not older than `full_every` at the horizon.
+    fn holds(
+        &self,
+        name: &UserName,
+        report: &Report,
+        census: &Census,
+        now: Timestamp,
+        horizon: Timestamp,
+    ) -> bool {
         let Some(glance) = census.users.get(name) else { return false };
         let of_role = |role| report.keys.iter().filter(move |key| key.role == role).map(|key| &key.id);
         let pending: Vec<_> = of_role(KeyRole::PendingDeletion).collect();
         let current = of_role(KeyRole::Current).next();
         report.state == State::Ready
             && report.user_id.as_deref() == Some(glance.user.id.0.as_str())
-            && now.since(report.looked_at) < self.full_every
+            && horizon.since(report.looked_at) < self.full_every
             && report.next_rotation.is_none_or(|due| now < due)
             && of_role(KeyRole::Foreign).next().is_none()
             && !census::drifted(&glance.user, current, &pending, &self.policy)
@@ -316,18 +327,20 @@ impl<P: Ports> Sweeper<P> {
     /// Keys that AWS found in public are marked once, when their quarantine is first seen: the keys
     /// that replace them are not.
     async fn quarantined(&mut self, census: &Census) -> Result<(), SweepError> {
-        let mut found = BTreeMap::new();
-        for name in &census.quarantined {
-            let keys = match self.quarantine.get(name) {
-                Some(keys) => keys.clone(),
-                None => {
-                    let keys =
-                        self.pace.read(&self.ports, Lane::Iam, self.ports.directory().keys(name)).await?;
-                    tracing::error!(user = %name, "AWS has quarantined this user: a key of it was found in public");
-                    keys.unwrap_or_default().into_iter().map(|key| key.id).collect()
-                }
-            };
-            found.insert(name.clone(), keys);
+        // Whoever is not seen without the policy is not first seen the next time: a user may be missed, or
+        // be nobody's for a while, and the keys that have replaced the marked ones are sound.
+        let lasts = |name: &UserName| match census.users.get(name) {
+            Some(glance) => glance.is_quarantined(),
+            None => census.rows.contains(name),
+        };
+        let mut found = self.quarantine.clone();
+        found.retain(|name, _| lasts(name));
+        for name in census.quarantined.iter().filter(|name| !self.quarantine.contains_key(*name)) {
+            let keys = self.pace.read(&self.ports, Lane::Iam, self.ports.directory().keys(name)).await?;
+            // Gone, or not visible yet: then the next sweep sees it first.
+            let Some(keys) = keys else { continue };
+            tracing::error!(user = %name, "AWS has quarantined this user: a key of it was found in public");
+            found.insert(name.clone(), keys.into_iter().map(|key| key.id).collect());
         }
         if found != self.quarantine {
             self.remember(QUARANTINE_RECORD, &Quarantine::of(&found)).await?;
@@ -383,7 +396,7 @@ fn tell_spared(census: &Census) {
     }
 }
 
-fn endless(call: &'static str) -> CallError {
+pub(crate) fn endless(call: &'static str) -> CallError {
     let detail = "the answer has too many pages, or repeats one".to_owned();
     CallError { fault: Fault::Invalid, call, detail }
 }

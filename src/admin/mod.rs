@@ -112,7 +112,10 @@ async fn users<P: Ports>(Shared(pages): Shared<Arc<Pages<P>>>) -> Response {
     if !pages.expose_users {
         return hidden();
     }
-    Json(json!({"users": *pages.status.users.read()})).into_response()
+    let now = pages.ports.clock().now();
+    let users = pages.status.users.read();
+    let users: BTreeMap<_, _> = users.iter().map(|(name, report)| (name, report.shown(now))).collect();
+    Json(json!({"users": users})).into_response()
 }
 
 async fn user<P: Ports>(Shared(pages): Shared<Arc<Pages<P>>>, Path(name): Path<String>) -> Response {
@@ -120,7 +123,7 @@ async fn user<P: Ports>(Shared(pages): Shared<Arc<Pages<P>>>, Path(name): Path<S
         return hidden();
     }
     match pages.status.users.get(&name) {
-        Some(report) => Json(report).into_response(),
+        Some(report) => Json(report.shown(pages.ports.clock().now())).into_response(),
         None => (StatusCode::NOT_FOUND, Json(json!({"error": "no such user is known"}))).into_response(),
     }
 }

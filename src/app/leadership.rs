@@ -14,7 +14,9 @@ use super::sweeps::Sweeps;
 use super::{AppError, Common, Mode};
 use crate::brakes::Brakes;
 use crate::core::brake::BrakeSettings;
+use crate::core::cadence::Cadence;
 use crate::core::census::Sightings;
+use crate::core::memory::SETTLE;
 use crate::core::time::Timestamp;
 use crate::feed::{Feed, FeedError, FeedSettings, Outlook};
 use crate::heartbeat::Heartbeat;
@@ -169,7 +171,19 @@ async fn work<P: Ports>(
         Part::Operator
     });
     let sweeps = Sweeps::new(common, built.sweeper, gaps, sweep_requests);
-    parts.spawn(async { Part::Sweeps(sweeps.run().await) });
+    // The service looks again at whoever has to wait for what a leader before it has changed; one sweep
+    // has only one look at each.
+    let settled = match (common.mode, last_change) {
+        (Mode::OneSweep, Some(_)) => SETTLE + Duration::from_secs(1),
+        (Mode::OneSweep, None) | (Mode::Service, _) => Duration::ZERO,
+    };
+    parts.spawn(async move {
+        if !settled.is_zero() {
+            tracing::info!(wait = ?settled, "waiting until everything that another leader has changed can be seen");
+            time::sleep(settled).await;
+        }
+        Part::Sweeps(sweeps.run().await)
+    });
 
     let ended = tokio::select! {
         biased;
@@ -287,6 +301,7 @@ impl<P: Ports> Built<P> {
             number,
             sightings: read::<Sightings>(records, sweep::ORPHANS_RECORD),
             quarantine: read::<Quarantine>(records, sweep::QUARANTINE_RECORD).into_keys(),
+            cadence: Cadence::default(),
         };
         Self { reconciler: Arc::new(reconciler), sweeper, brakes }
     }

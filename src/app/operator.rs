@@ -13,6 +13,7 @@ use tokio::time;
 use super::Common;
 use super::sweeps::SweepRequest;
 use crate::brakes::Brakes;
+use crate::core::time::Timestamp;
 use crate::heartbeat::Heartbeat;
 use crate::lease::Guard;
 use crate::ports::{Clock, Ports, Record, StateError, StateStore};
@@ -43,6 +44,19 @@ pub enum CommandKind {
     Resume,
 }
 
+impl CommandKind {
+    /// How long whoever asks waits for the answer. A command that nobody waits for is void: a leader
+    /// that comes weeks later would let go what nobody has looked at.
+    pub fn patience(self) -> Duration {
+        match self {
+            // A full account of 5,000 users takes a leader that is throttled by SSM half an hour.
+            Self::Sweep => Duration::from_secs(3_600),
+            // A leader looks every two seconds.
+            Self::Resume => Duration::from_secs(60),
+        }
+    }
+}
+
 /// A command, as an operator leaves it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
@@ -50,6 +64,15 @@ pub struct Command {
     pub id: String,
     /// What is asked for.
     pub kind: CommandKind,
+    /// When, by AWS's clock.
+    #[serde(default)]
+    pub at: Timestamp,
+}
+
+impl Command {
+    fn is_void(&self, now: Timestamp) -> bool {
+        now.since(self.at) > self.kind.patience()
+    }
 }
 
 /// The leader's answer.
@@ -155,6 +178,10 @@ impl<P: Ports> Operator<P> {
         let Some(record) = self.ports.state().get(COMMAND_RECORD).await? else { return Ok(None) };
         match serde_json::from_str::<Command>(&record.body) {
             Ok(command) if self.done.as_ref() == Some(&command.id) => {
+                self.forget_command().await.map(|()| None)
+            }
+            Ok(command) if command.is_void(AwsTime::of(self.ports.clock()).now) => {
+                tracing::warn!(kind = ?command.kind, at = %command.at, "nobody waits for this command any more; it is removed");
                 self.forget_command().await.map(|()| None)
             }
             Ok(command) => Ok(Some(command)),

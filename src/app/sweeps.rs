@@ -65,6 +65,7 @@ impl<P: Ports> Sweeps<P> {
                     rows = report.rows,
                     owned_users = report.owned_users,
                     looked_at = report.looked_at,
+                    failed = report.failed,
                     orphans = report.orphans,
                     took_millis = report.took_millis,
                     "swept"

@@ -114,8 +114,7 @@ impl StateStore for DynamoStateStore {
                 .send()
                 .await
                 .map_err(|error| failed(CALL, &error))?;
-            // What has another form was not written here and is nobody's state.
-            records.extend(output.items.unwrap_or_default().into_iter().filter_map(record));
+            records.extend(output.items.unwrap_or_default().into_iter().filter_map(record_or_ruin));
             let next = output.last_evaluated_key.filter(|key| !key.is_empty());
             if next.is_none() {
                 return Ok(records);
@@ -143,7 +142,10 @@ impl StateStore for DynamoStateStore {
         record(item).map(Some).ok_or_else(|| CallError {
             fault: Fault::Invalid,
             call: CALL,
-            detail: format!("the item {id:?} has no {BODY} (S) and {TOKEN} (N); delete it"),
+            detail: format!(
+                "the item {id:?} has no {BODY} (S) and {TOKEN} (N) any more: somebody has changed it. Put them back; \
+                 to delete it is to forget what it held"
+            ),
         })
     }
 
@@ -216,6 +218,17 @@ fn item(record: &Record) -> HashMap<String, AttributeValue> {
         (BODY.to_owned(), AttributeValue::S(record.body.clone())),
         (TOKEN.to_owned(), number(record.token)),
     ])
+}
+
+/// What has another form was not written here: somebody has changed it. It is not taken for one that is
+/// not there, but for one that cannot be read.
+fn record_or_ruin(item: HashMap<String, AttributeValue>) -> Option<Record> {
+    let id = item.get(ID)?.as_s().ok()?.clone();
+    let token = item.get(TOKEN).and_then(|token| token.as_n().ok()?.parse().ok()).unwrap_or_default();
+    record(item).or_else(|| {
+        tracing::error!(id, "a record of the state table has no {BODY} (S) and {TOKEN} (N) any more");
+        Some(Record { id, body: String::new(), token })
+    })
 }
 
 fn record(mut item: HashMap<String, AttributeValue>) -> Option<Record> {

@@ -16,9 +16,6 @@ use crate::lease::{Lease, LeaseError, Watch, Watcher};
 use crate::ports::{CallError, Clock, Ports, Record, StateError, StateStore};
 use crate::reconcile::AwsTime;
 
-/// How long a leader may take to answer; it looks every two seconds.
-const RESUME_PATIENCE: Duration = Duration::from_secs(60);
-
 /// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
@@ -110,7 +107,7 @@ async fn resume<P: Ports>(ports: &P, settings: &Settings, holder: String) -> Res
     if settings.dry_run {
         return Err(CommandError::DryRun);
     }
-    let names = match ask_leader(ports, settings, CommandKind::Resume, holder, RESUME_PATIENCE).await? {
+    let names = match ask_leader(ports, settings, CommandKind::Resume, holder).await? {
         Asked::Leader(answer) => answer.resumed,
         Asked::Nobody(lease) => {
             let records: Vec<_> = ports.state().get(brakes::RECORD).await?.into_iter().collect();
@@ -140,12 +137,11 @@ pub(super) async fn ask_leader<P: Ports>(
     settings: &Settings,
     kind: CommandKind,
     holder: String,
-    patience: Duration,
 ) -> Result<Asked<P>, CommandError> {
     ports.state().check().await?.map_err(CommandError::Failed)?;
     let mut watcher = Watcher::new(ports.clone(), holder, settings.lease.ttl);
     let id = format!("{:016x}", ports.clock().random());
-    let begun = ports.clock().monotonic();
+    let (begun, at) = (ports.clock().monotonic(), AwsTime::of(ports.clock()).now);
     let mut left = false;
     loop {
         let leader = match watcher.look().await? {
@@ -164,10 +160,13 @@ pub(super) async fn ask_leader<P: Ports>(
             };
         }
         if !left {
-            leave(ports, &Command { id: id.clone(), kind }).await?;
+            leave(ports, &Command { id: id.clone(), kind, at }).await?;
             left = true;
         }
+        let patience = kind.patience();
         if ports.clock().monotonic().saturating_sub(begun) > patience {
+            // Nobody waits for it any more.
+            ports.state().delete(COMMAND_RECORD, 0).await?;
             return Err(CommandError::Silent { holder: leader.holder, patience });
         }
         time::sleep(watcher.pause()).await;

@@ -31,7 +31,7 @@ async fn survey<P: Ports>(ports: &P, settings: &Settings, args: &PlanArgs) -> Re
     let surveyor = Surveyor { ports, settings, own_user };
     match &args.user {
         None => surveyor.everybody().await,
-        Some(name) => Ok(Survey { users: vec![surveyor.only(name).await?], ..Survey::default() }),
+        Some(name) => surveyor.only(name).await,
     }
 }
 

@@ -15,9 +15,6 @@ use crate::ports::{CallError, Identity, Ports};
 use crate::survey::Surveyor;
 use crate::sweep::SweepReport;
 
-/// A full account of 5,000 users takes a leader that is throttled by SSM half an hour.
-const PATIENCE: Duration = Duration::from_secs(3_600);
-
 /// Makes one sweep, and prints its report.
 pub async fn run<P: Ports>(
     ports: P,
@@ -28,26 +25,34 @@ pub async fn run<P: Ports>(
 ) -> ExitCode {
     let dry_run = settings.dry_run;
     match sweep(ports, settings, holder, shutdown).await {
-        Ok(report) if args.json => {
-            say_json(&report);
-            ExitCode::SUCCESS
-        }
         Ok(report) => {
-            say(format_args!(
-                "Swept {} rows and {} owned users in {:.1} s; {} were looked at, {} are orphans.",
-                report.rows,
-                report.owned_users,
-                Duration::from_millis(report.took_millis).as_secs_f64(),
-                report.looked_at,
-                report.orphans
-            ));
-            if dry_run {
-                say("dry_run is set: nothing was changed.");
+            if args.json {
+                say_json(&report);
+            } else {
+                say(text(&report, dry_run));
             }
-            ExitCode::SUCCESS
+            if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
         }
         Err(error) => fail(FAILED, error),
     }
+}
+
+fn text(report: &SweepReport, dry_run: bool) -> String {
+    let mut lines = vec![format!(
+        "Swept {} rows and {} owned users in {:.1} s; {} were looked at, {} are orphans.",
+        report.rows,
+        report.owned_users,
+        Duration::from_millis(report.took_millis).as_secs_f64(),
+        report.looked_at,
+        report.orphans
+    )];
+    if report.failed > 0 {
+        lines.push(format!("{} looks failed: the log tells whose and why.", report.failed));
+    }
+    if dry_run {
+        lines.push("dry_run is set: nothing was changed.".to_owned());
+    }
+    lines.join("\n")
 }
 
 async fn sweep<P: Ports>(
@@ -63,7 +68,7 @@ async fn sweep<P: Ports>(
     let asked = tokio::select! {
         biased;
         () = shutdown.cancelled() => return Err("stopped".to_owned()),
-        asked = ask_leader(&ports, &settings, CommandKind::Sweep, holder.clone(), PATIENCE) => asked,
+        asked = ask_leader(&ports, &settings, CommandKind::Sweep, holder.clone()) => asked,
     };
     match asked.map_err(|error: CommandError| error.to_string())? {
         Asked::Leader(answer) => answer.report.ok_or_else(|| "the leader gave no report".to_owned()),

@@ -9,6 +9,7 @@ use figment::value::{Dict, Map};
 use figment::{Error, Metadata, Profile, Provider};
 
 use super::faults::{Fault, Source};
+use super::file::sounds_secret;
 use super::key::{Key, PREFIX, nearest};
 
 /// Names the configuration file. Not a setting: the command line reads it.
@@ -46,7 +47,7 @@ impl Environment {
                 Some(key) => {
                     settings.insert(*key, value);
                 }
-                None => faults.push(unknown(name, keys)),
+                None => faults.push(unknown(name, value, keys)),
             }
         }
         Self(settings)
@@ -73,8 +74,7 @@ impl Provider for Environment {
     }
 }
 
-/// The value stays unsaid: nobody knows what a variable that is no setting of ours holds.
-fn unknown(name: String, keys: &[Key]) -> Fault {
+fn unknown(name: String, value: String, keys: &[Key]) -> Fault {
     let written = name.strip_prefix(PREFIX).unwrap_or(&name).to_ascii_uppercase();
     let without_prefix = |key: &Key| key.variable().split_off(PREFIX.len());
     let valid = match nearest(&written, keys.iter().map(without_prefix)) {
@@ -83,12 +83,14 @@ fn unknown(name: String, keys: &[Key]) -> Fault {
             "unset it, or name a key as IUC_<SECTION>__<KEY>, with two underscores, in capitals".to_owned()
         }
     };
+    let shown = (!sounds_secret(&name)).then(|| format!("{value:?}"));
+    let unsaid = if shown.is_none() { "; its value is not shown" } else { "" };
     Fault {
         key: name.clone(),
         variable: None,
-        value: None,
+        value: shown,
         source: Source::Variable(name),
-        problem: "there is no such setting; its value is not shown".to_owned(),
+        problem: format!("there is no such setting{unsaid}"),
         valid,
     }
 }

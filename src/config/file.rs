@@ -133,9 +133,11 @@ fn no_section(name: &str, value: &Value, path: &Path) -> Fault {
 }
 
 /// What somebody may have put here by mistake, and nobody should read in a log.
-fn sounds_secret(name: &str) -> bool {
+pub(super) fn sounds_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["secret", "password", "token", "credential"].iter().any(|word| name.contains(word))
+    ["secret", "sekret", "passw", "pwd", "token", "credential", "private", "api_key", "apikey"]
+        .iter()
+        .any(|word| name.contains(word))
 }
 
 /// What to write in place of an unknown key: the nearest key, the section's keys, or the sections.

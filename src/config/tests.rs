@@ -345,10 +345,15 @@ fn values_are_refused_with_what_would_be_valid() {
 #[test]
 fn the_text_of_all_faults_at_once() {
     let toml = "[tabel]\nname = 'users'\n[keys]\nrotate_after = '40d'\n";
-    let env =
-        [("IUC_DRY_RUN", "1"), ("IUC_SEKRET", "hunter2"), ("IUC_CONFIG", "/etc/iuc.toml"), ("HOME", "/")];
+    let env = [
+        ("IUC_DRY_RUN", "1"),
+        ("IUC_EXTRA", "a\nb"),
+        ("IUC_SECRET", "hunter2"),
+        ("IUC_CONFIG", "/etc/iuc.toml"),
+        ("HOME", "/"),
+    ];
     let expected = "\
-the configuration has 5 faults
+the configuration has 6 faults
 
  1. tabel.name
      value:  \"users\"
@@ -356,24 +361,30 @@ the configuration has 5 faults
      wrong:  there is no such key
      valid:  did you mean table.name?
 
- 2. IUC_SEKRET
-     source: environment variable IUC_SEKRET
+ 2. IUC_EXTRA
+     value:  \"a\\nb\"
+     source: environment variable IUC_EXTRA
+     wrong:  there is no such setting
+     valid:  unset it, or name a key as IUC_<SECTION>__<KEY>, with two underscores, in capitals
+
+ 3. IUC_SECRET
+     source: environment variable IUC_SECRET
      wrong:  there is no such setting; its value is not shown
      valid:  unset it, or name a key as IUC_<SECTION>__<KEY>, with two underscores, in capitals
 
- 3. table.name (environment: IUC_TABLE__NAME)
+ 4. table.name (environment: IUC_TABLE__NAME)
      source: set nowhere
      wrong:  it has no default and must be set
      valid:  a DynamoDB table's name: 3 to 255 of A-Z a-z 0-9 _ . -; set IUC_TABLE__NAME, or name \
 under [table] in the configuration file
 
- 4. keys.delete_after (environment: IUC_KEYS__DELETE_AFTER)
+ 5. keys.delete_after (environment: IUC_KEYS__DELETE_AFTER)
      value:  \"30d\"
      source: the default
      wrong:  it is not more than keys.rotate_after (\"40d\" from file FILE)
      valid:  more than 40d: a key gets its successor first
 
- 5. dry_run (environment: IUC_DRY_RUN)
+ 6. dry_run (environment: IUC_DRY_RUN)
      value:  \"1\"
      source: environment variable IUC_DRY_RUN
      wrong:  it is neither true nor false

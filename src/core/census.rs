@@ -11,9 +11,6 @@ use super::tags::{self, KeyTag};
 use super::time::Timestamp;
 use super::user::{AccessKeyId, FoldedName, UserId, UserName};
 
-/// Begins the names of the policies that AWS attaches to a user whose key it has found in public.
-const QUARANTINE: &str = "AWSCompromisedKeyQuarantine";
-
 /// Which users without a row are orphans; the rest is the policy's to say.
 pub struct OrphanRules<'a> {
     /// `orphans.min_age`.
@@ -123,7 +120,7 @@ impl Census {
                     }
                 }
             }
-            if owned && glance.attached_policies.iter().any(|policy| policy.starts_with(QUARANTINE)) {
+            if owned && glance.is_quarantined() {
                 census.quarantined.push(user.name.clone());
             }
             census.users.insert(user.name.clone(), glance);

@@ -1,6 +1,7 @@
 //! Decisions. No async, no SDK, no clock, no randomness: nothing here can fail for outside reasons.
 
 pub mod brake;
+pub mod cadence;
 pub mod census;
 pub mod document;
 mod effect;

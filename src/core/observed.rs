@@ -58,6 +58,9 @@ pub enum Stored {
     NotSecure,
 }
 
+/// Begins the names of the policies that AWS attaches to a user whose key it has found in public.
+const QUARANTINE: &str = "AWSCompromisedKeyQuarantine";
+
 /// A user of the account, as one page of the whole account tells it: enough to see who needs a
 /// look, never enough to act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +69,13 @@ pub struct Glance {
     pub user: User,
     /// Names of the managed policies attached to it.
     pub attached_policies: Vec<String>,
+}
+
+impl Glance {
+    /// Whether AWS has found a key of the user in public, and nobody has detached its policy since.
+    pub fn is_quarantined(&self) -> bool {
+        self.attached_policies.iter().any(|policy| policy.starts_with(QUARANTINE))
+    }
 }
 
 /// Something that IAM demands gone before it deletes a user. The order of the variants is the

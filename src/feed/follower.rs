@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::checkpoint::{ShardCheckpoint, StreamCheckpoint};
-use super::limits::{LATE_SHARDS, UNSETTLED_PER_SHARD};
+use super::limits::{LATE_POLL, LATE_SHARDS, UNSETTLED_PER_SHARD};
 use super::listing::Listing;
 use super::pace::Pace;
 use super::service::FeedSettings;
@@ -89,6 +89,10 @@ pub(super) struct Lane {
     pub(super) denials: u32,
     /// When a poll last succeeded, or the shard last was not to be polled.
     pub(super) fine_until: Duration,
+    /// Whether every poll that failed since the last success was refused for load.
+    pub(super) only_throttled: bool,
+    /// When that last happened.
+    pub(super) throttled_at: Duration,
     /// When its checkpoint may be written.
     pub(super) write_due: Duration,
     pub(super) writing: bool,
@@ -235,6 +239,17 @@ impl Follower {
 }
 
 impl Lane {
+    /// Whether the next poll failed, or did not come when it was due, so that nothing is known.
+    pub(super) fn is_late(&self, now: Duration) -> bool {
+        self.failing || now.saturating_sub(self.due.max(self.fine_until)) > LATE_POLL
+    }
+
+    /// Until when nothing was wrong that a restart could mend: it is not due yet, or is refused for load.
+    pub(super) fn sound_until(&self) -> Duration {
+        let due = if self.failing { Duration::ZERO } else { self.due };
+        self.fine_until.max(self.throttled_at).max(due)
+    }
+
     fn new(home: Home, settings: &FeedSettings, now: Duration) -> Self {
         Self {
             home: Arc::new(home),
@@ -246,6 +261,8 @@ impl Lane {
             failing: false,
             denials: 0,
             fine_until: now,
+            only_throttled: false,
+            throttled_at: now,
             write_due: now,
             writing: false,
             write_failures: 0,

@@ -137,7 +137,8 @@ impl<P: Ports> Feed<P> {
         if lane.failures > 0 {
             tracing::info!(shard = %id, "the shard can be read again");
         }
-        (lane.failures, lane.denials, lane.fine_until, lane.failing) = (0, 0, now, false);
+        (lane.failures, lane.denials, lane.failing) = (0, 0, false);
+        lane.fine_until = now;
         let unread = follower.graph.shard(id).is_some_and(|shard| shard.progress() == Progress::Unread);
         let (first_ordinal, missing) =
             match follower.graph.page(id, &batch.records, batch.next.is_none(), wall) {
@@ -188,6 +189,13 @@ impl<P: Ports> Feed<P> {
             return;
         };
         lane.failures = lane.failures.saturating_add(1);
+        let throttled = error.is_throttled();
+        // An iterator that nobody could use for 15 minutes expires.
+        let harmless = throttled || error.is_expired();
+        lane.only_throttled = harmless && (lane.only_throttled || lane.failures == 1);
+        if lane.only_throttled && throttled {
+            lane.throttled_at = now;
+        }
         let (error, at_position) = match error {
             PollError::Position(error) => (error, true),
             PollError::Records(error, iterator) => {

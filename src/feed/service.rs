@@ -452,7 +452,7 @@ impl<P: Ports> Feed<P> {
                 let state = state_of(follower, id, shard);
                 let polled = matches!(state, ShardState::Reading | ShardState::CaughtUp);
                 if polled {
-                    fine_until.push((id.to_string(), lane.fine_until));
+                    fine_until.push((id.to_string(), lane.sound_until()));
                 }
                 lag = lag.max(lag_of(shard, lane, polled, now).at(wall));
                 open += i64::from(!shard.ended());
@@ -523,7 +523,7 @@ fn lag_of(shard: &Shard, lane: &Lane, polled: bool, now: Duration) -> ShardLag {
     ShardLag {
         oldest_unsettled: shard.mark().oldest(),
         unread_since: (!shard.caught_up()).then(|| shard.read_through()),
-        last_success: polled.then(|| (now.saturating_sub(lane.fine_until), lane.failing)),
+        last_success: polled.then(|| (now.saturating_sub(lane.fine_until), lane.is_late(now))),
     }
 }
 

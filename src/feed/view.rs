@@ -13,7 +13,8 @@ pub struct FeedView(Arc<Mutex<Inner>>);
 #[derive(Debug, Default)]
 struct Inner {
     snapshot: FeedSnapshot,
-    /// For each shard that is to be polled: until when (monotonic) all was well with it.
+    /// For each shard that is to be polled: until when (monotonic) nothing was wrong with it that a
+    /// restart could mend.
     fine_until: Vec<(String, Duration)>,
     /// When the feed last published; `None` while it does not run.
     alive_at: Option<Duration>,
@@ -83,7 +84,8 @@ impl FeedView {
     /// What is stuck, in a sentence; `None` when nothing is, or when the feed does not run.
     ///
     /// Stuck is an open shard that had no successful poll for 60 s although it could have been
-    /// polled. One that waits for its parent, or for changes to be settled, is not.
+    /// polled. One that waits for its parent, or for changes to be settled, is not; nor is one whose
+    /// polls are all refused for load, which no restart would mend.
     pub fn stalled(&self, now: Duration) -> Option<String> {
         let inner = self.inner();
         let alive_at = inner.alive_at?;

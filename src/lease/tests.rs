@@ -7,6 +7,7 @@ use tokio::time;
 
 use super::fake::{Fate, Machine};
 use super::{Lease, LeaseError, Predecessor, Refused, Watch, Watcher};
+use crate::ports::Record;
 
 const TTL: Duration = Duration::from_secs(15);
 
@@ -458,4 +459,46 @@ async fn the_token_grows_over_an_unreadable_record_too() {
     one.table().record = Some(record);
     let lease = take(&one, "one").await;
     assert_eq!((lease.guard().token(), lease.predecessor), (42, Predecessor::Somebody));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_somebody_has_deleted_is_replaced_by_one_that_nothing_fences() {
+    let machine = Machine::new();
+    let other = |token| Record { id: "brake".to_owned(), body: String::new(), token };
+    machine.table().others = vec![other(100), other(7)];
+    // Its leader may still work.
+    let (lease, waited) = wait_for_it(&mut watcher(&machine, "one")).await;
+    assert_eq!((lease.guard().token(), lease.predecessor), (101, Predecessor::Somebody));
+    assert!((TTL..TTL + secs(1)).contains(&waited), "{waited:?}");
+
+    // A command that an operator has left says nothing of a leader.
+    let machine = Machine::new();
+    machine.table().others = vec![other(0)];
+    let lease = take(&machine, "one").await;
+    assert_eq!((lease.guard().token(), lease.predecessor), (1, Predecessor::Nobody));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_time_to_live_is_no_reason_to_look_stuck() {
+    let machine = Machine::new();
+    let mut watcher = Watcher::new(machine.clone(), "one".to_owned(), secs(600));
+    let mut lease = taken(&mut watcher).await.expect("it is free");
+    let (last, longest) = (Cell::new(watcher_clock(&watcher)), Cell::new(Duration::ZERO));
+    let turns = || {
+        let now = watcher_clock(&watcher);
+        longest.set(longest.get().max(now - last.replace(now)));
+    };
+    tokio::select! {
+        lost = lease.keep(turns) => panic!("{lost}"),
+        () = time::sleep(secs(3_600)) => {}
+    }
+    assert!(longest.get() <= secs(11), "{longest:?}");
+    machine.table().unreadable = true;
+    machine.table().fates.extend((0..100).map(|_| Fate::Lost));
+    longest.set(Duration::ZERO);
+    tokio::select! {
+        lost = lease.keep(turns) => assert!(matches!(lost, LeaseError::Call(_) | LeaseError::RanOut)),
+        () = time::sleep(secs(3_600)) => panic!("nothing was written for an hour"),
+    }
+    assert!(longest.get() <= secs(11), "{longest:?}");
 }

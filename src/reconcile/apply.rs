@@ -2,15 +2,19 @@
 //! success.
 
 use super::{AwsTime, File, LOOK_AGAIN, Look, Reconciler, Trigger};
-use crate::core::memory::{Hand, Mint};
+use crate::core::document::KeyDocument;
+use crate::core::memory::{Hand, Memory, Mint};
 use crate::core::observed::{Key, Observed, Tags, User};
 use crate::core::plan::Plan;
 use crate::core::step::Step;
 use crate::core::tags;
 use crate::core::time::Timestamp;
-use crate::core::user::UserName;
+use crate::core::user::{AccessKeyId, UserName};
 use crate::pace::{ChangeError, Lane};
 use crate::ports::{CallError, Directory, Fault, NewUser, Ports, Receipt, Vault};
+
+/// So often in a row a user may be said to have something that keeps it from being deleted.
+const CONFLICTS: u32 = 10;
 
 impl<P: Ports> Reconciler<P> {
     /// Makes one step and takes its effect in. `Err` ends the look.
@@ -37,10 +41,11 @@ impl<P: Ports> Reconciler<P> {
         match answer {
             Ok(receipt) => {
                 tracing::info!(
-                    user = %name, action = step.action(), key = step.key().map(|key| key.as_str()),
+                    user = %name, action = step.action(), key = keys_of(step, observed, &file.memory),
                     why = plan.why, rule = plan.rule, trigger = trigger.as_str(),
                     request_id = receipt.request_id, "changed"
                 );
+                file.conflicts = 0;
                 observed.after(step, &mut file.memory, now);
                 Ok(())
             }
@@ -184,6 +189,27 @@ fn already_done(step: &Step, error: ChangeError) -> Result<Receipt, ChangeError>
     }
 }
 
+/// The ids of the keys that a change was about, for its line in the log; `observed` is from before it.
+fn keys_of(step: &Step, observed: &Observed, memory: &Memory) -> Option<String> {
+    let keys: Vec<AccessKeyId> = match step {
+        Step::CreateKey => match &memory.mint {
+            Mint::InHand(hand) => vec![hand.id.clone()],
+            Mint::Opened { .. } | Mint::Idle => Vec::new(),
+        },
+        Step::Publish { document, minted: None } => {
+            let ids = |of: &KeyDocument| [of.current_id().cloned(), of.pending_id().cloned()];
+            let kept = ids(document);
+            let before = observed.stored.document().map(ids).unwrap_or_default();
+            before.into_iter().filter(|id| !kept.contains(id)).flatten().collect()
+        }
+        Step::TagKeys { tags } => tags::key_tags(tags).map(|(_, id)| id).collect(),
+        Step::UntagKeys { tags } => tags.iter().filter_map(|tag| AccessKeyId::parse(tag)).collect(),
+        _ => step.key().cloned().into_iter().collect(),
+    };
+    let words: Vec<&str> = keys.iter().map(AccessKeyId::as_str).collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
 /// What a refusal means for the user's next look.
 fn refused(step: &Step, error: CallError, file: &mut File, now: Timestamp) -> Look {
     file.doubt();
@@ -216,8 +242,14 @@ fn refused(step: &Step, error: CallError, file: &mut File, now: Timestamp) -> Lo
             }
             Look::Failed(error)
         }
-        // Leftovers that appeared meanwhile are listed anew.
-        (Step::DeleteUser { .. }, Fault::Conflict) => Look::Again(now + LOOK_AGAIN),
+        // Leftovers that appeared meanwhile are listed anew. What goes on refusing is none of those that
+        // are listed, and a person has to know.
+        (Step::DeleteUser { .. }, Fault::Conflict) if file.conflicts < CONFLICTS => {
+            file.conflicts += 1;
+            Look::Again(now + LOOK_AGAIN)
+        }
+        // It is the boundary's policy that is not there: a user was seen to be, or is none yet.
+        (Step::CreateUser { .. } | Step::RestoreBoundary { .. }, Fault::NotFound) => Look::Failed(error),
         // The user is gone, or not visible yet.
         (_, Fault::NotFound) => Look::Again(now + LOOK_AGAIN),
         _ => Look::Failed(error),

@@ -26,6 +26,8 @@ pub struct File {
     pub memory: Memory,
     /// Its removal as it is recorded in the state table.
     pub recorded: Option<Removal>,
+    /// How often in a row IAM has refused to delete the user for what it still has.
+    pub conflicts: u32,
     believed: Option<Believed>,
 }
 

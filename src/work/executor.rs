@@ -46,8 +46,12 @@ const LEASE_PAUSE: Duration = Duration::from_secs(1);
 /// The loop turns at least this often, so that a loop that is stuck can be told from one that idles.
 const TURN: Duration = Duration::from_secs(5);
 
-/// Kept by whoever waits for a look; dropped once the look is over.
-pub type Hold = mpsc::Sender<()>;
+/// Kept for whoever waits for a look; dropped once the look is over. One that failed is told before.
+pub type Hold = mpsc::UnboundedSender<Unfinished>;
+
+/// A look that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unfinished;
 
 /// What is asked of the executor, besides the stream's changes.
 #[derive(Debug)]
@@ -309,7 +313,13 @@ impl<P: Ports> Executor<P> {
         let Some(key) = self.names.remove(&id) else { return };
         self.queue.done(&key);
         let Some(slot) = self.slots.get_mut(&key) else { return };
-        let (tickets, _holds) = std::mem::take(&mut slot.in_work);
+        let (tickets, holds) = std::mem::take(&mut slot.in_work);
+        if finished.as_ref().is_none_or(|finished| matches!(finished.look, Look::Failed(_))) {
+            for hold in &holds {
+                // Whoever waited may have gone.
+                let _ = hold.send(Unfinished);
+            }
+        }
         let clock = self.reconciler.ports.clock();
         let (now, monotonic) = (AwsTime::of(clock).now, clock.monotonic());
         let Some(Finished { mut ledger, look, parked }) = finished else {
@@ -339,6 +349,10 @@ impl<P: Ports> Executor<P> {
                 }
             }
             Look::Again(at) => {
+                // Who has a key in hand is not done with; what else has to wait may wait for days.
+                if in_hand(&ledger) {
+                    slot.holds.extend(holds);
+                }
                 slot.trigger.get_or_insert(Trigger::Retry);
                 self.queue.add_at(key.clone(), monotonic + at.since(now).max(SHORTEST_PAUSE));
             }
@@ -351,9 +365,14 @@ impl<P: Ports> Executor<P> {
             }
             // A renewal that was slow may yet arrive; if none does, all of this ends with the lease.
             Look::Stopped => {
+                slot.holds.extend(holds);
                 slot.trigger.get_or_insert(Trigger::Retry);
                 self.queue.add_at(key.clone(), monotonic + LEASE_PAUSE);
             }
+        }
+        // A key that nobody has but this process must not wait behind a whole account.
+        if in_hand(&ledger) {
+            self.queue.hurry(&key);
         }
         let idle = ledger.files.is_empty() && slot.notes.is_empty() && slot.tickets.is_empty();
         slot.ledger = Some(ledger);

@@ -1,15 +1,16 @@
 //! The per-user work queue, with the semantics of client-go's workqueue.
 //!
 //! A user is collapsed while it waits, is never handed out while it is being worked on, and is looked
-//! at once more when somebody asked for it meanwhile. First in, first out. Knows neither IAM nor
-//! clocks: the caller passes the time, as a monotonic duration. One task owns it (the executor).
+//! at once more when somebody asked for it meanwhile. First in, first out, but for those who are in a
+//! [hurry](Queue::hurry). Knows neither IAM nor clocks: the caller passes the time, as a monotonic
+//! duration. One task owns it (the executor).
 //!
 //! Holds at most one entry for each user that is waiting or being worked on, and nothing for others.
 //! Every operation takes time logarithmic in the number of such users; [`Queue::take`] also moves the
 //! users whose time has come, each once for each time that it was asked for.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 #[cfg(test)]
@@ -20,10 +21,12 @@ mod tests;
 pub struct Queue<K> {
     /// Where every user is that the queue knows of.
     places: BTreeMap<K, Place>,
-    /// Users to be handed out now, in the order in which they became so.
-    ready: BTreeMap<Ticket, K>,
+    /// Users to be handed out now, in the order in which they became so, in each of the two lines.
+    ready: BTreeMap<(Line, Ticket), K>,
     /// Users to be handed out later; of those with one deadline, in the order in which it was asked for.
     delayed: BTreeMap<(Duration, Ticket), K>,
+    /// Users of `delayed` that go into the first line.
+    hurried: BTreeSet<K>,
     /// How many users are being worked on.
     working: usize,
     next_ticket: Ticket,
@@ -32,9 +35,16 @@ pub struct Queue<K> {
 /// A number that grows with each request that is queued. At a billion a second it lasts 500 years.
 type Ticket = u64;
 
+/// Nobody of the second line is handed out while somebody is in the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Line {
+    First,
+    Second,
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    Ready(Ticket),
+    Ready(Line, Ticket),
     Delayed(Duration, Ticket),
     /// Being worked on, and what was asked for meanwhile.
     Working(Option<Wish>),
@@ -53,6 +63,7 @@ impl<K> Default for Queue<K> {
             places: BTreeMap::new(),
             ready: BTreeMap::new(),
             delayed: BTreeMap::new(),
+            hurried: BTreeSet::new(),
             working: 0,
             next_ticket: 0,
         }
@@ -81,10 +92,28 @@ impl<K: Ord + Clone> Queue<K> {
         self.ask(key, Wish::At(at));
     }
 
+    /// A user that waits goes before all that are in no hurry, from its deadline on when it has one.
+    ///
+    /// For one whose work would be lost by a long wait. Holds until it is handed out; has no effect on
+    /// users that do not wait.
+    pub fn hurry(&mut self, key: &K) {
+        match self.places.get_mut(key) {
+            Some(Place::Ready(line, ticket)) => {
+                self.ready.remove(&(*line, *ticket));
+                *line = Line::First;
+                self.ready.insert((*line, *ticket), key.clone());
+            }
+            Some(Place::Delayed(..)) => {
+                self.hurried.insert(key.clone());
+            }
+            Some(Place::Working(_)) | None => {}
+        }
+    }
+
     fn ask(&mut self, key: K, wish: Wish) {
         match self.places.get_mut(&key) {
             None => self.place(key, wish),
-            Some(Place::Ready(_)) => {}
+            Some(Place::Ready(..)) => {}
             Some(Place::Working(remembered)) => {
                 *remembered = Some(remembered.map_or(wish, |earlier| earlier.min(wish)));
             }
@@ -104,8 +133,9 @@ impl<K: Ord + Clone> Queue<K> {
         self.next_ticket += 1;
         let place = match wish {
             Wish::Now => {
-                self.ready.insert(ticket, key.clone());
-                Place::Ready(ticket)
+                let line = if self.hurried.remove(&key) { Line::First } else { Line::Second };
+                self.ready.insert((line, ticket), key.clone());
+                Place::Ready(line, ticket)
             }
             Wish::At(at) => {
                 self.delayed.insert((at, ticket), key.clone());
@@ -118,7 +148,7 @@ impl<K: Ord + Clone> Queue<K> {
     /// The next user that is due; from now on, until [`Queue::done`], it is being worked on.
     ///
     /// Users whose time has come get in line, in the order of their deadlines, behind those that are
-    /// in line already. A user that is being worked on is never handed out.
+    /// in their line already. A user that is being worked on is never handed out.
     pub fn take(&mut self, now: Duration) -> Option<K> {
         while let Some(first) = self.delayed.first_entry().filter(|first| first.key().0 <= now) {
             let key = first.remove();
@@ -147,11 +177,12 @@ impl<K: Ord + Clone> Queue<K> {
     pub fn forget(&mut self, key: &K) {
         let Entry::Occupied(mut entry) = self.places.entry(key.clone()) else { return };
         match *entry.get() {
-            Place::Ready(ticket) => {
-                self.ready.remove(&ticket);
+            Place::Ready(line, ticket) => {
+                self.ready.remove(&(line, ticket));
             }
             Place::Delayed(at, ticket) => {
                 self.delayed.remove(&(at, ticket));
+                self.hurried.remove(key);
             }
             Place::Working(_) => {
                 entry.insert(Place::Working(None));

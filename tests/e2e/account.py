@@ -176,7 +176,8 @@ class Account:
 
     def function_made_user(self, name, boundary, tags=()):
         """A user as the function that the controller replaces left it: (id, secret) of its key."""
-        self.iam.create_user(UserName=name, PermissionsBoundary=boundary, Tags=list(tags))
+        limits = {"PermissionsBoundary": boundary} if boundary else {}
+        self.iam.create_user(UserName=name, Tags=list(tags), **limits)
         key, secret = self.mint(name)
         self.iam.tag_user(UserName=name, Tags=[{"Key": key, "Value": "current"}])
         self.put_document(name, {"current": {"AccessKeyID": key, "SecretAccessKey": secret}})

@@ -3,6 +3,7 @@
 import json
 import time
 
+from account import age
 from waiting import eventually
 
 
@@ -104,6 +105,53 @@ def test_plan_tells_what_a_sweep_then_does(world):
     code, out, _ = daemon.run("sweep", "--json", within=90)
     assert code == 0
     json.loads(out)
+
+
+def test_plan_for_one_user_says_what_the_whole_plan_says(world):
+    account, orphan = world.account, world.name("orphan")
+    account.owned_user(orphan, world.boundary, world.table)
+    daemon = world.daemon()
+    time.sleep(2)
+    of_all = json.loads(daemon.run("plan", "--json")[1])
+    code, out, err = daemon.run("plan", "--user", orphan, "--json", "--detailed-exitcode")
+    assert code == 2, (out, err)
+    of_one = json.loads(out)
+    assert of_one["users"] == [user for user in of_all["users"] if user["name"] == orphan]
+    assert of_one["users"][0]["action"] == "delete_user"
+    code, out, err = daemon.run("plan", "--user", world.name("nobody"), "--detailed-exitcode")
+    assert code == 0 and "No changes" in out, (out, err)
+
+
+def test_a_sweep_on_its_own_does_what_is_due_although_another_led_before(world):
+    account, user = world.account, world.name()
+    daemon = world.daemon(KEYS__ROTATE_AFTER="20s", KEYS__DELETE_AFTER="30d", SWEEP__SCHEDULE="0 0 0 1 1 *").start()
+    world.put(user)
+    eventually(lambda: world.settled(user), 4, "the user is complete")
+    assert daemon.stop() == 0
+    first = account.current(user)
+    time.sleep(max(0, 21 - age(account.keys(user)[first[0]]["CreateDate"])))
+    code, out, err = daemon.run("sweep", within=60)
+    assert code == 0, (out, err)
+    assert account.current(user)[0] != first[0], "its key was due"
+    assert world.settled(user)
+
+
+def test_a_sweep_of_which_a_look_failed_has_failed(world):
+    user, other = world.name(), world.name("other")
+    proxy = world.proxy()
+    daemon = world.daemon(proxy)
+    for name in (user, other):
+        world.put(name)
+    proxy.answer(1, 500, "ServiceFailure", lambda call: call.action == "CreateUser" and call.user == user, repeat=True)
+    code, out, err = daemon.run("sweep", within=60)
+    assert code == 1 and "1 looks failed" in out and user in err, (code, out, err)
+    assert world.settled(other)
+    code, out, err = daemon.run("sweep", "--json", within=60)
+    assert code == 1 and json.loads(out)["failed"] == 1, (code, out, err)
+    proxy.heal()
+    code, out, err = daemon.run("sweep", within=60)
+    assert code == 0, (code, out, err)
+    assert world.settled(user)
 
 
 def test_plan_and_sweep_fail_with_1_when_aws_does_not_answer(world):

@@ -1,6 +1,7 @@
 """Nobody is deleted by accident."""
 
 import json
+import time
 
 from chapters import Adopt
 from waiting import always, eventually
@@ -134,3 +135,24 @@ def test_an_orphans_parameter_goes_although_its_deletion_was_hard_to_record(worl
     daemon.start()
     eventually(lambda: account.assert_gone(orphan.user), 40, "the parameter goes, too")
     assert world.settled(stays.user)
+
+
+def test_a_resumption_that_nobody_waits_for_any_more_is_no_licence(world):
+    """Left behind by somebody who gave up; the next leader finds it, and other deletions than that one saw."""
+    account, state = world.account, world.table + "-controller"
+    orphan = world.name("orphan")
+    daemon = world.daemon(ORPHANS__SWEEPS="1")
+    account.owned_user(orphan, world.boundary, world.table)
+    daemon.start()
+    eventually(lambda: orphan in daemon.status()["deletions"]["names"], 20, "the table is empty: it is held")
+    daemon.stop()
+    stale = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 3_600))
+    body = json.dumps({"id": "left", "kind": "resume", "at": stale})
+    account.ddb.put_item(TableName=state, Item={"Id": {"S": "command"}, "Body": {"S": body}, "Token": {"N": "0"}})
+    daemon.start()
+    daemon.wait_sweeps(3)
+    assert "Item" not in account.ddb.get_item(TableName=state, Key={"Id": {"S": "command"}}), "it is removed"
+    assert daemon.metric("deletions_held") and world.settled(orphan)
+    code, out, err = daemon.run("deletions", "resume")
+    assert code == 0 and orphan in out, (code, out, err)
+    eventually(lambda: account.assert_gone(orphan), 30, "it goes when somebody says so now")

@@ -65,8 +65,8 @@ def sweep_failure(*words):
 
 
 def hold(cause):
-    """Shown by /status and by a line of the log."""
-    return lambda daemon, _: cause in str(daemon.status()["deletions"]["holds"])
+    """Shown by /status and by the metric, also while nobody is due yet."""
+    return lambda daemon, _: cause in str(daemon.status()["deletions"]["holds"]) and daemon.metric("deletions_held") >= 1
 
 
 def failing_user(*words):

@@ -46,6 +46,12 @@ def test_the_keys_of_a_quarantined_user_are_replaced_at_once_and_without_overlap
     daemon.wait_sweeps(3)
     assert not proxy.since(calls), list(map(str, proxy.since(calls)))
     assert account.document(other) == untouched
+    # Nor when the user was nobody's for a sweep, and is adopted.
+    replaced = account.document(user)
+    account.iam.untag_user(UserName=user, TagKeys=["managed-by"])
+    eventually(lambda: world.settled(user), 30, "the user is adopted")
+    daemon.wait_sweeps(3)
+    assert account.document(user) == replaced and world.settled(user)
     # The policy is AWS's word to people; it stays until they take it off.
     attached = account.iam.list_attached_user_policies(UserName=user)["AttachedPolicies"]
     assert [policy["PolicyArn"] for policy in attached] == [QUARANTINE]

@@ -1,6 +1,7 @@
 """The state table is looked at before anything else: what is wrong with it ends the program, with the remedy."""
 
 from proxy import mutating
+from waiting import eventually
 
 
 def to_state_table(world):
@@ -50,3 +51,24 @@ def test_looking_at_the_state_table_leaves_nothing_in_it(world):
     code, out, err = world.daemon().run("check")
     assert code == 0, (out, err)
     assert world.account.ddb.scan(TableName=world.table + "-controller")["Items"] == []
+
+
+def test_a_lease_record_that_somebody_deletes_costs_nothing(world):
+    """What a hundred leaderships before have written is not in the next leader's way."""
+    account, state = world.account, world.table + "-controller"
+    stays, goes = world.name("stays"), world.name("goes")
+    daemon = world.daemon().start()
+    for user in (stays, goes):
+        world.put(user)
+    for user in (stays, goes):
+        eventually(lambda: world.settled(user), 20, f"{user} is complete")
+    daemon.stop()
+    for item in account.ddb.scan(TableName=state)["Items"]:
+        account.ddb.put_item(TableName=state, Item=item | {"Token": {"N": "100"}})
+    account.ddb.delete_item(TableName=state, Key={"Id": {"S": "lease"}})
+    daemon.start()
+    eventually(lambda: daemon.status()["token"] == 101, 20, "it leads once another leader would have noticed")
+    world.delete(goes)
+    eventually(lambda: account.assert_gone(goes), 40, "a removal is carried out")
+    eventually(lambda: world.settled(stays), 20, "the other one stays")
+    assert daemon.status()["token"] == 101 and daemon.stop() == 0

@@ -64,7 +64,8 @@ def test_a_table_that_is_dropped_and_then_restored_from_yesterday_costs_nobody_h
     # The missing rows are put back; there is nothing left to resume but the belief in the table.
     for user in since:
         world.put(user)
-    eventually(lambda: daemon.metric("deletions_held") == 0, 20, "nobody is held any more")
+    eventually(lambda: daemon.status()["deletions"]["held"] == 0, 20, "nobody is held any more")
+    assert daemon.metric("deletions_held") == 1, "but deletions are"
     code, out, err = daemon.run("deletions", "resume")
     assert code == 0 and "Nothing was held" in out, (out, err)
     eventually(lambda: causes(daemon) == [], 20, "the table is believed")

@@ -5,8 +5,8 @@
 //! `program` is the program itself under the settings that the account's rules speak of; `stories`
 //! what happens to it, `matrix` every fault at every call of every story, `replicas` a leader that
 //! stands still at every call, `flapping` a state table that does not keep well, `swarm` random
-//! histories, `year` a long one, `wrong` wrong programs that they have to catch; `safety`, `mass`,
-//! `forged` and `teardown` are the histories of which nobody must die who should live.
+//! histories, `year` a long one, `crowd` one of many users, `wrong` wrong programs that they have to catch;
+//! `safety`, `mass`, `forged` and `teardown` are the histories of which nobody must die who should live.
 
 #![allow(
     clippy::wildcard_enum_match_arm,
@@ -15,6 +15,8 @@
 
 #[cfg(test)]
 mod account;
+#[cfg(test)]
+mod crowd;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]

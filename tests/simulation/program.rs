@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use iam_user_controller::app;
 use iam_user_controller::config::{self, Settings};
+use iam_user_controller::core::time::Timestamp;
 use iam_user_controller::ports::{Ports, Record};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
@@ -117,7 +118,8 @@ pub(crate) fn run(seed: u64, scenario: &Scenario) -> Report {
 
 /// `iam-user-controller deletions resume`: a command in the state table.
 pub(crate) fn resume(world: &mut World) {
-    let body = format!(r#"{{"id":"{}","kind":"resume"}}"#, world.now);
+    let at = Timestamp::from_millis(world.now);
+    let body = format!(r#"{{"id":"{}","kind":"resume","at":"{at}"}}"#, world.now);
     let id = app::COMMAND_RECORD.to_owned();
     world.state.records.insert(id.clone(), Record { id, body, token: 0 });
 }

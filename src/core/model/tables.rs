@@ -235,6 +235,9 @@ fn the_parameter_of_a_spelling_that_is_not_served_any_more() {
     assert_eq!(next(world.clone()), Conflict);
     world.memory.revoke_before = Some(world.now);
     assert_eq!(next(world.clone()), Done::Step("delete_parameter"), "its user was removed, its row is back");
+    world.clock_trusted = false;
+    assert_eq!(next(world.clone()), Waits(10), "nothing is deleted while the clock is off");
+    world.clock_trusted = true;
     world.memory.last_change = Some(world.now - age("1s"));
     assert_eq!(next(world), Waits(9), "the user may not be visible yet");
 }

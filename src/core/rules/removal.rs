@@ -164,6 +164,9 @@ pub(in super::super) fn delete_parameter(facts: &Facts<'_>) -> Option<(Next, Str
     if !left || facts.view.observed.stored == Stored::Missing {
         return None;
     }
+    if !facts.view.clock_trusted {
+        return Some(clock_not_trusted(facts));
+    }
     Some((Next::Do(Step::DeleteParameter), "its user is gone".to_owned()))
 }
 

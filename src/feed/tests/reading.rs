@@ -348,12 +348,34 @@ async fn a_burst_is_bounded_while_it_is_not_taken_and_the_lag_tells_its_age() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_throttled_reader_lags_and_is_not_stuck_until_something_else_fails() {
+    let throttled = Fault::Throttled { retry_after: None };
+    let world = World::new();
+    let feed = Running::start(&world).await;
+    seconds(30).await;
+    // For so long that the iterator expires, of which the fake knows as much as AWS.
+    world.lock().failing.insert("GetRecords", (1, throttled));
+    seconds(3_000).await;
+    assert!((2_990.0..=3_001.0).contains(&feed.lag()), "{}", feed.lag());
+    assert_eq!(feed.stalled(), None);
+    world.lock().failing.insert("GetRecords", (1, Fault::Denied));
+    seconds(15).await;
+    world.lock().failing.insert("GetRecords", (1, throttled));
+    seconds(70).await;
+    assert!(feed.stalled().unwrap().contains("s1"));
+    world.lock().failing.clear();
+    seconds(15).await;
+    assert_eq!((feed.lag(), feed.stalled()), (0.0, None));
+    feed.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stuck_reader_shows_lag_and_stalls_and_recovers() {
     let world = World::new();
     let mut feed = Running::start(&world).await;
     seconds(30).await;
     assert_eq!(feed.lag(), 0.0);
-    world.lock().failing.insert("GetRecords", (1, Fault::Throttled { retry_after: None }));
+    world.lock().failing.insert("GetRecords", (1, Fault::Indeterminate));
     seconds(50).await;
     assert!((45.0..=51.0).contains(&feed.lag()), "{}", feed.lag());
     assert_eq!(feed.stalled(), None);

@@ -23,6 +23,7 @@ enum Call {
     Take,
     Done(u8),
     Forget(u8),
+    Hurry(u8),
     Pass(u64),
 }
 
@@ -30,8 +31,10 @@ enum Call {
 #[derive(Clone, Debug, Default)]
 struct Model {
     now: u64,
-    /// In line, first one first.
+    /// In line, first one first; but for those in a hurry, who come before them.
     line: Vec<u8>,
+    /// Those who wait and are in a hurry.
+    hurried: BTreeSet<u8>,
     /// Deadline and user, in the order in which the deadline was set.
     deadlines: Vec<(u64, u8)>,
     working: BTreeSet<u8>,
@@ -78,7 +81,9 @@ impl Model {
         if self.line.is_empty() {
             return None;
         }
-        let user = self.line.remove(0);
+        let first = self.line.iter().position(|user| self.hurried.contains(user));
+        let user = self.line.remove(first.unwrap_or(0));
+        self.hurried.remove(&user);
         self.working.insert(user);
         Some(user)
     }
@@ -97,6 +102,13 @@ impl Model {
         self.line.retain(|u| *u != user);
         self.deadlines.retain(|(_, u)| *u != user);
         self.remembered.retain(|(u, _)| *u != user);
+        self.hurried.remove(&user);
+    }
+
+    fn hurry(&mut self, user: u8) {
+        if self.line.contains(&user) || self.deadlines.iter().any(|(_, u)| *u == user) {
+            self.hurried.insert(user);
+        }
     }
 
     fn wanted(&self) -> BTreeSet<u8> {
@@ -120,7 +132,8 @@ impl ReferenceStateMachine for Model {
             4 => (user.clone(), 0_u64..6).prop_map(|(user, wait)| Call::AddIn(user, wait)),
             5 => Just(Call::Take),
             4 => user.clone().prop_map(Call::Done),
-            1 => user.prop_map(Call::Forget),
+            1 => user.clone().prop_map(Call::Forget),
+            2 => user.prop_map(Call::Hurry),
             3 => (0_u64..4).prop_map(Call::Pass),
         ]
         .boxed()
@@ -134,6 +147,7 @@ impl ReferenceStateMachine for Model {
             Call::Take => model.taken = model.take(),
             Call::Done(user) => model.done(user),
             Call::Forget(user) => model.forget(user),
+            Call::Hurry(user) => model.hurry(user),
             Call::Pass(time) => model.now += time,
         }
         model
@@ -163,6 +177,7 @@ impl StateMachineTest for Checked {
             }
             Call::Done(user) => queue.done(&user),
             Call::Forget(user) => queue.forget(&user),
+            Call::Hurry(user) => queue.hurry(&user),
             Call::Pass(_) => {}
         }
         queue
@@ -175,6 +190,7 @@ impl StateMachineTest for Checked {
         assert!((0..USERS).all(|user| queue.is_working(&user) == model.working.contains(&user)));
         assert_eq!(queue.next_deadline(), model.deadlines.iter().map(|(at, _)| seconds(*at)).min());
         assert_eq!(queue.places.len(), queue.ready() + queue.delayed() + queue.working(), "bounded");
+        assert!(queue.hurried.len() <= queue.delayed(), "bounded");
         everything_asked_for_is_handed_out(queue.clone(), model);
     }
 }

@@ -1,0 +1,30 @@
+//! Hundreds of rows at once: SSM takes three parameters a second, and a new key is proven within a minute
+//! or given up. Nobody's key may be given up for having to wait in line.
+
+use crate::account::AccountSettings;
+use crate::harness::Scenario;
+use crate::invariants::Rules;
+use crate::program;
+use crate::stories::put;
+
+const USERS: u64 = 600;
+
+#[test]
+fn each_of_many_users_that_come_at_once_has_one_key_minted() {
+    let mut account = AccountSettings::new(Rules::contract());
+    account.conduct.page = 1_000;
+    account.conduct.batch = 1_000;
+    account.conduct.travel_ms = (5, 50);
+    // As long as IAM may need to spread a key: hardly any is proven at once.
+    account.conduct.spread_ms = 10_000;
+    let mut scenario = Scenario::new("crowd", account);
+    scenario.max_calls = 200_000;
+    for number in 0..USERS {
+        scenario = scenario.before([put(&format!("user-{number:03}"))]);
+    }
+    let report = program::run(1, &scenario);
+    assert!(report.violations.is_empty(), "{:#?}", report.violations);
+    let steps = |action: &str| report.steps.get(action).copied().unwrap_or_default();
+    eprintln!("crowd: {USERS} users, {} keys minted, {} deleted", steps("create_key"), steps("delete_key"));
+    assert_eq!((steps("create_user"), steps("create_key"), steps("delete_key")), (USERS, USERS, 0));
+}
