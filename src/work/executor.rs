@@ -40,6 +40,10 @@ const OVERDUE_PAUSE: Duration = Duration::from_secs(5);
 /// No look that has to wait is repeated sooner than this.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
+/// The longest pause after a failure while a key is in hand: it is given up when it is not published within
+/// minutes, and a throttled SSM refuses many calls in a row.
+const LONGEST_IN_HAND: Duration = Duration::from_secs(10);
+
 /// How soon a user is looked at again for whom too little was left of the lease.
 const LEASE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -357,7 +361,8 @@ impl<P: Ports> Executor<P> {
                 self.queue.add_at(key.clone(), monotonic + at.since(now).max(SHORTEST_PAUSE));
             }
             Look::Failed(error) => {
-                let pause = backoff::delay(ledger.failures, clock.random());
+                let longest = if in_hand(&ledger) { LONGEST_IN_HAND } else { Duration::MAX };
+                let pause = backoff::delay(ledger.failures, clock.random()).min(longest);
                 ledger.failures = ledger.failures.saturating_add(1);
                 tracing::warn!(user = %key, %error, failures = ledger.failures, retry_in = ?pause, "a look failed");
                 slot.trigger.get_or_insert(Trigger::Retry);

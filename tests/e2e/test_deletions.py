@@ -152,6 +152,7 @@ def test_a_resumption_that_nobody_waits_for_any_more_is_no_licence(world):
     daemon.start()
     daemon.wait_sweeps(3)
     assert "Item" not in account.ddb.get_item(TableName=state, Key={"Id": {"S": "command"}}), "it is removed"
+    assert "has resumed deletions" not in daemon.text() and "nobody waits for this command" in daemon.text()
     assert daemon.metric("deletions_held") and world.settled(orphan)
     code, out, err = daemon.run("deletions", "resume")
     assert code == 0 and orphan in out, (code, out, err)

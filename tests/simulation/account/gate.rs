@@ -188,6 +188,7 @@ impl ReplicaPorts {
             world.call_log.push(Made { call, leads: world.book.leads(*replica) });
         }
         let fault = world.faults.decide(call, subject, number, &mut world.prng);
+        let fault = fault.or_else(|| world.is_beyond_its_limit(call).then_some(Kind::Throttled));
         let (low, high) = world.conduct.travel_ms;
         let mut way = || if high == 0 { 0 } else { world.prng.between(low, high) };
         let (mut there, mut back) = (way(), way());
@@ -299,6 +300,18 @@ impl ReplicaPorts {
     async fn die<T>(&self) -> T {
         self.0.account.crash(self.0.replica);
         std::future::pending().await
+    }
+}
+
+impl World {
+    /// Counts the call, and whether it is one too many in this second.
+    fn is_beyond_its_limit(&mut self, call: Call) -> bool {
+        let limit = self.conduct.limits.iter().find(|(calls, _)| call.name().starts_with(calls));
+        let Some((calls, most)) = limit else { return false };
+        let second = self.now / 1_000;
+        let spent = self.spent.entry(calls).or_default();
+        *spent = (second, if spent.0 == second { spent.1 + 1 } else { 1 });
+        spent.1 > *most
     }
 }
 

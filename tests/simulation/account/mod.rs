@@ -15,6 +15,7 @@ mod streams;
 mod sts;
 mod table;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ pub(crate) struct Conduct {
     pub(crate) shard_filter: bool,
     /// The user that the program runs as, by its folded name; `None`: a role.
     pub(crate) own_user: Option<String>,
+    /// How many calls AWS takes in a second of those whose names begin so; the others are throttled.
+    pub(crate) limits: &'static [(&'static str, u32)],
 }
 
 impl Default for Conduct {
@@ -87,6 +90,7 @@ impl Default for Conduct {
             shard_life_ms: 4 * 3_600_000,
             shard_filter: true,
             own_user: None,
+            limits: &[],
         }
     }
 }
@@ -224,6 +228,8 @@ pub(crate) struct World {
     pub(crate) changes: u64,
     /// Which call was which, when text is kept.
     pub(crate) call_log: Vec<Made>,
+    /// The second in which each of `Conduct::limits` last counted, and what it counted.
+    spent: BTreeMap<&'static str, (u64, u32)>,
     /// The next IAM read answers from as far back as it may.
     forced_stale: bool,
     /// How the next GetRecords goes wrong.
@@ -274,6 +280,7 @@ impl Account {
             max_calls: u64::MAX,
             changes: 0,
             call_log: Vec::new(),
+            spent: BTreeMap::new(),
             forced_stale: false,
             quirk: None,
             replicas: Vec::new(),
