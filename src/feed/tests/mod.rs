@@ -45,13 +45,22 @@ impl Running {
     }
 
     async fn open(world: &World, token: u64, room: usize, outlook: Option<Outlook>) -> Self {
+        Self::open_with(world, Duration::from_secs(1), token, room, outlook).await
+    }
+
+    async fn open_with(
+        world: &World,
+        idle_interval: Duration,
+        token: u64,
+        room: usize,
+        outlook: Option<Outlook>,
+    ) -> Self {
         world.new_reader();
         let (changes_in, changes) = mpsc::channel(room);
         let (gaps_in, gaps) = mpsc::channel(10);
         let (registry, view) = (Registry::new(), FeedView::new());
         let metrics = FeedMetrics::new(&registry).unwrap();
-        let settings =
-            FeedSettings { poll_interval: Duration::from_millis(250), idle_interval: Duration::from_secs(1) };
+        let settings = FeedSettings { poll_interval: Duration::from_millis(250), idle_interval };
         let feed = Feed::open(
             world.clone(),
             settings,

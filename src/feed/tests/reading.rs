@@ -348,6 +348,26 @@ async fn a_burst_is_bounded_while_it_is_not_taken_and_the_lag_tells_its_age() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_long_idle_interval_is_neither_lag_nor_stuck() {
+    let world = World::new();
+    let feed = Running::open_with(&world, Duration::from_secs(60), 1, 10, None).await;
+    for _ in 0..600 {
+        seconds(7).await;
+        assert_eq!((feed.lag(), feed.stalled()), (0.0, None));
+    }
+    // What fails is told all the same.
+    for trouble in [Fault::Indeterminate, Fault::Denied] {
+        world.lock().failing.insert("GetRecords", (1, trouble));
+        seconds(180).await;
+        assert!(feed.lag() > 100.0 && feed.stalled().is_some(), "{}", feed.lag());
+        world.lock().failing.clear();
+        seconds(30).await;
+        assert_eq!((feed.lag(), feed.stalled()), (0.0, None));
+    }
+    feed.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_throttled_reader_lags_and_is_not_stuck_until_something_else_fails() {
     let throttled = Fault::Throttled { retry_after: None };
     let world = World::new();
