@@ -11,17 +11,16 @@ use crate::app::Common;
 use crate::config::Settings;
 use crate::core::census::{Census, Orphan, OrphanRules, Spared};
 use crate::core::memory::Memory;
-use crate::core::observed::Glance;
 use crate::core::plan::{Desired, Next, Plan, State, View, plan};
 use crate::core::policy::OrphanAction;
 use crate::core::time::Timestamp;
 use crate::core::user::{UserId, UserName};
 use crate::pace::{Lane, Pace};
-use crate::ports::{Alarm, CallError, Clock, Directory, Ports, UsersTable};
+use crate::ports::{Alarm, CallError, Clock, Directory, Ports};
 use crate::reconcile::{AwsTime, observe};
 use crate::registry::Report;
 use crate::status::Role;
-use crate::sweep::{MAX_SCAN_PAGES, MAX_USER_PAGES, SweepReport, endless};
+use crate::sweep::{self, SweepReport};
 
 /// What would be done about one name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -110,8 +109,8 @@ impl<P: Ports> Surveyor<'_, P> {
     /// The account and the table are always seen whole: who is an orphan, and which spelling is served,
     /// does not show in one name.
     async fn survey(&self, pace: &Pace, wanted: impl Fn(&str) -> bool) -> Result<Survey, CallError> {
-        let users = self.list_users(pace).await?;
-        let rows = self.scan().await?;
+        let users = sweep::list_users(self.ports, pace).await?;
+        let rows = sweep::scan_table(self.ports).await?;
         let policy = self.settings.policy();
         let rules = OrphanRules {
             min_age: self.settings.orphans.min_age,
@@ -231,37 +230,6 @@ impl<P: Ports> Surveyor<'_, P> {
         };
         let state = Some(State::Deleting);
         Planned { name: orphan.name.to_string(), action, key: None, rule: "orphan", why, state }
-    }
-
-    async fn list_users(&self, pace: &Pace) -> Result<Vec<Glance>, CallError> {
-        let mut users = Vec::new();
-        let mut token: Option<String> = None;
-        for _ in 0..MAX_USER_PAGES {
-            let call = self.ports.directory().glance(token.as_deref());
-            let page = pace.read(self.ports, Lane::Iam, call).await?;
-            users.extend(page.items);
-            match page.next {
-                None => return Ok(users),
-                next if next == token => break,
-                next => token = next,
-            }
-        }
-        Err(endless("iam:GetAccountAuthorizationDetails"))
-    }
-
-    async fn scan(&self) -> Result<Vec<String>, CallError> {
-        let mut rows = Vec::new();
-        let mut after: Option<String> = None;
-        for _ in 0..MAX_SCAN_PAGES {
-            let page = self.ports.users_table().scan(after.as_deref()).await?;
-            rows.extend(page.names);
-            match page.next {
-                None => return Ok(rows),
-                next if next == after => break,
-                next => after = next,
-            }
-        }
-        Err(endless("dynamodb:Scan"))
     }
 }
 

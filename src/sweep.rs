@@ -37,10 +37,10 @@ pub const ORPHANS_RECORD: &str = "orphans";
 pub const QUARANTINE_RECORD: &str = "quarantine";
 
 /// Pages of IAM's list: 5,000 users an account, 100 a page at the worst, and then some.
-pub(crate) const MAX_USER_PAGES: usize = 500;
+const MAX_USER_PAGES: usize = 500;
 
 /// Pages of the table's scan: 1 MB each.
-pub(crate) const MAX_SCAN_PAGES: usize = 10_000;
+const MAX_SCAN_PAGES: usize = 10_000;
 
 /// What a sweep found, for `/status` and `sweep --json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,8 +131,8 @@ impl<P: Ports> Sweeper<P> {
         let started = AwsTime::of(self.ports.clock()).now;
         self.number.fetch_add(1, Ordering::Relaxed);
         self.identify_table(started).await?;
-        let users = self.list_users().await?;
-        let rows = self.scan_table().await?;
+        let users = list_users(&self.ports, &self.pace).await?;
+        let rows = scan_table(&self.ports).await?;
         let mut census = self.take_census(users, rows, started);
         self.spare_people(&mut census).await?;
         tell_spared(&census);
@@ -173,37 +173,6 @@ impl<P: Ports> Sweeper<P> {
         };
         self.brakes.table_seen(&table.arn, &table.id, now).await?;
         Ok(())
-    }
-
-    async fn list_users(&self) -> Result<Vec<Glance>, SweepError> {
-        let mut users = Vec::new();
-        let mut token: Option<String> = None;
-        for _ in 0..MAX_USER_PAGES {
-            let call = self.ports.directory().glance(token.as_deref());
-            let page = self.pace.read(&self.ports, Lane::Iam, call).await?;
-            users.extend(page.items);
-            match page.next {
-                None => return Ok(users),
-                next if next == token => break,
-                next => token = next,
-            }
-        }
-        Err(endless("iam:GetAccountAuthorizationDetails").into())
-    }
-
-    async fn scan_table(&self) -> Result<Vec<String>, SweepError> {
-        let mut rows = Vec::new();
-        let mut after: Option<String> = None;
-        for _ in 0..MAX_SCAN_PAGES {
-            let page = self.ports.users_table().scan(after.as_deref()).await?;
-            rows.extend(page.names);
-            match page.next {
-                None => return Ok(rows),
-                next if next == after => break,
-                next => after = next,
-            }
-        }
-        Err(endless("dynamodb:Scan").into())
     }
 
     fn take_census(&self, users: Vec<Glance>, rows: Vec<String>, now: Timestamp) -> Census {
@@ -396,7 +365,45 @@ fn tell_spared(census: &Census) {
     }
 }
 
-pub(crate) fn endless(call: &'static str) -> CallError {
+/// Everybody in the account.
+///
+/// # Errors
+/// When a call fails, or the list has no end: half of it would mislead.
+pub(crate) async fn list_users<P: Ports>(ports: &P, pace: &Pace) -> Result<Vec<Glance>, CallError> {
+    let mut users = Vec::new();
+    let mut token: Option<String> = None;
+    for _ in 0..MAX_USER_PAGES {
+        let page = pace.read(ports, Lane::Iam, ports.directory().glance(token.as_deref())).await?;
+        users.extend(page.items);
+        match page.next {
+            None => return Ok(users),
+            next if next == token => break,
+            next => token = next,
+        }
+    }
+    Err(endless("iam:GetAccountAuthorizationDetails"))
+}
+
+/// The names of all rows, valid or not.
+///
+/// # Errors
+/// As [`list_users`].
+pub(crate) async fn scan_table<P: Ports>(ports: &P) -> Result<Vec<String>, CallError> {
+    let mut rows = Vec::new();
+    let mut after: Option<String> = None;
+    for _ in 0..MAX_SCAN_PAGES {
+        let page = ports.users_table().scan(after.as_deref()).await?;
+        rows.extend(page.names);
+        match page.next {
+            None => return Ok(rows),
+            next if next == after => break,
+            next => after = next,
+        }
+    }
+    Err(endless("dynamodb:Scan"))
+}
+
+fn endless(call: &'static str) -> CallError {
     let detail = "the answer has too many pages, or repeats one".to_owned();
     CallError { fault: Fault::Invalid, call, detail }
 }
