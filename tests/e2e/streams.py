@@ -69,7 +69,7 @@ class Streams:
         self.empty_share = 0.0
         self._random = random.Random(0)
         self._broken_share, self._broken_shard, self._broken_in_a_row = 0.0, None, math.inf
-        #: Shard, or `None` for listings: how many of its last calls failed.
+        #: Shard, or `None` for listings: how many calls have failed since the last page.
         self._failures = Counter()
         self._iterators = {}
         self._numbers = itertools.count(1)
@@ -93,7 +93,7 @@ class Streams:
     def break_calls(self, share, seed=0, shard=None, in_a_row=math.inf):
         """This share of all calls (or of those about a shard) fails from now on, in every way that there is.
 
-        `in_a_row`: of the calls about one shard, at most so many fail one after another. The reader waits
+        `in_a_row`: of the calls about one shard, at most so many fail between two pages. The reader waits
         twice as long after each, so that without a bound a test of its speed is one of luck.
         """
         with self.lock:
@@ -124,7 +124,8 @@ class Streams:
             about = self._broken_shard in (None, call.shard)
             enough = self._failures[call.shard] >= self._broken_in_a_row
             if not about or enough or self._random.random() >= self._broken_share:
-                self._failures[call.shard] = 0
+                if call.action != "GetShardIterator":
+                    self._failures[call.shard] = 0
                 return None
             self._failures[call.shard] += 1
             return self._random.choice(ANY_CALL + (POLLS if call.action == "GetRecords" else []))

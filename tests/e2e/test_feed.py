@@ -157,7 +157,7 @@ def test_seven_hundred_shards_with_a_third_of_all_calls_failing(world, streams, 
         longest = max(longest, now - since)
         if known > before:
             since = now
-        # Waits of 3 s between two calls that succeed, but for bad luck with an iterator between them.
+        # Between two pages of a shard the reader waits for up to 3 s.
         assert now - since < 25, f"no progress for 25 s at {known} of {len(tale.names)}"
         assert now - begin < 150, f"{known} of {len(tale.names)} after 150 s"
     took = time.monotonic() - begin
