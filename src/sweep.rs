@@ -28,7 +28,7 @@ use crate::pace::{Lane, Pace};
 use crate::ports::{CallError, Clock, Directory, Fault, Ports, Record, StateError, StateStore, UsersTable};
 use crate::reconcile::{AwsTime, Trigger};
 use crate::registry::{KeyRole, Registry, Report};
-use crate::work::executor::{Hold, Request, Unfinished};
+use crate::work::executor::{Hold, LookFailed, Request};
 
 /// Record of the orphans that sweeps have seen.
 pub const ORPHANS_RECORD: &str = "orphans";
@@ -141,7 +141,7 @@ impl<P: Ports> Sweeper<P> {
         let wanted = self.tell_brake(&census, started).await?;
         let orphans_due = self.orphans_due(&census, started).await?;
 
-        let (hold, mut unfinished) = mpsc::unbounded_channel();
+        let (hold, mut failures) = mpsc::unbounded_channel();
         let looked_at = self.ask_for_looks(&census, &wanted, started, &hold).await?;
         for orphan in &orphans_due {
             let (name, user) = (orphan.name.clone(), orphan.user.clone());
@@ -150,7 +150,7 @@ impl<P: Ports> Sweeper<P> {
         drop(hold);
         // All holds are dropped when all looks are over.
         let mut failed = 0;
-        while let Some(Unfinished) = unfinished.recv().await {
+        while let Some(LookFailed) = failures.recv().await {
             failed += 1;
         }
         let took = self.ports.clock().monotonic().saturating_sub(begun);

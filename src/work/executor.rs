@@ -50,12 +50,13 @@ const LEASE_PAUSE: Duration = Duration::from_secs(1);
 /// The loop turns at least this often, so that a loop that is stuck can be told from one that idles.
 const TURN: Duration = Duration::from_secs(5);
 
-/// Kept for whoever waits for a look; dropped once the look is over. One that failed is told before.
-pub type Hold = mpsc::UnboundedSender<Unfinished>;
+/// Kept for whoever waits for a look; dropped once the look is over and leaves no key in hand. A look that
+/// failed is told before.
+pub type Hold = mpsc::UnboundedSender<LookFailed>;
 
-/// A look that failed.
+/// What is told to whoever waits for a look, when a call in it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unfinished;
+pub struct LookFailed;
 
 /// What is asked of the executor, besides the stream's changes.
 #[derive(Debug)]
@@ -321,7 +322,7 @@ impl<P: Ports> Executor<P> {
         if finished.as_ref().is_none_or(|finished| matches!(finished.look, Look::Failed(_))) {
             for hold in &holds {
                 // Whoever waited may have gone.
-                let _ = hold.send(Unfinished);
+                let _ = hold.send(LookFailed);
             }
         }
         let clock = self.reconciler.ports.clock();
