@@ -11,6 +11,7 @@ use iam_user_controller::core::step::Step;
 use crate::account::SECRET_MARK;
 use crate::faults::{Call, Faults, Fired, Kind};
 use crate::harness::{Report, Scenario};
+use crate::invariants::Excuse;
 use crate::program;
 use crate::stories;
 
@@ -24,6 +25,8 @@ pub(crate) struct Tally {
     pub(crate) fired: Fired,
     /// How often each kind of step was carried out.
     pub(crate) steps: BTreeMap<String, u64>,
+    /// For each excuse of the checker: in how many histories it made the difference, and how often.
+    pub(crate) excuses: BTreeMap<Excuse, (u64, u64)>,
     /// The first failures of each story.
     pub(crate) failures: BTreeMap<String, Vec<String>>,
     pub(crate) failed: u64,
@@ -38,6 +41,9 @@ impl Tally {
         self.fired.add(&report.fired);
         for (step, times) in &report.steps {
             *self.steps.entry(step.clone()).or_default() += times;
+        }
+        for (excuse, times) in &report.excuses {
+            self.excused(*excuse, (1, *times));
         }
         if !report.ok() {
             self.failed += 1;
@@ -60,10 +66,28 @@ impl Tally {
         for (step, times) in other.steps {
             *self.steps.entry(step).or_default() += times;
         }
+        for (excuse, times) in other.excuses {
+            self.excused(excuse, times);
+        }
         self.failed += other.failed;
         for (name, list) in other.failures {
             self.failures.entry(name).or_default().extend(list);
         }
+    }
+
+    fn excused(&mut self, excuse: Excuse, (histories, times): (u64, u64)) {
+        let known = self.excuses.entry(excuse).or_default();
+        *known = (known.0 + histories, known.1 + times);
+    }
+
+    /// How often each excuse of the checker made the difference.
+    fn table_of_excuses(&self) -> String {
+        let mut table = String::from("excuse                histories       uses\n");
+        for excuse in Excuse::ALL {
+            let (histories, times) = self.excuses.get(excuse).copied().unwrap_or_default();
+            table.push_str(&format!("{:<20} {histories:>10} {times:>10}\n", format!("{excuse:?}")));
+        }
+        table
     }
 
     pub(crate) fn line(&self) -> String {
@@ -87,7 +111,7 @@ impl Tally {
     }
 
     pub(crate) fn expect_no_failure(&self, title: &str) {
-        eprintln!("{title}: {}", self.line());
+        eprintln!("{title}: {}\n{}", self.line(), self.table_of_excuses());
         let mut story = String::new();
         for (name, list) in &self.failures {
             for line in list {

@@ -492,6 +492,7 @@ fn a_lease_that_changed_hands_forbids_the_old_holder_to_go_on() {
         let boundary = Rules::contract().policy.boundary;
         let new = NewUser { name: name.clone(), path: "/".to_owned(), boundary, tags: tags.clone() };
         one.create_user(&new).await.expect("created");
+        account.operate(|world| world.occasions.act(&Act::Pause(a)));
         // A call of the holder hangs, another takes the lease over and works on the same user: harmless.
         account.pause(a);
         let hanging = one.tag_user(&name, &tags);
@@ -520,6 +521,7 @@ fn of_the_changes_under_a_stale_token_one_of_each_user_may_arrive() {
         let (one, two) = (account.boot(a), account.boot(b));
         let lease = |token, body: &str| Record { id: "lease".to_owned(), body: body.to_owned(), token };
         one.swap(None, &lease(1, "{}")).await.expect("free");
+        account.operate(|world| world.occasions.act(&Act::Pause(a)));
         let arrives = |user: &str, token| {
             let sent = Sent { user: Some(user.to_owned()), token };
             account.operate(|world| invariants::arrives(world, a, &sent));

@@ -189,6 +189,9 @@ impl ReplicaPorts {
         }
         let fault = world.faults.decide(call, subject, number, &mut world.prng);
         let fault = fault.or_else(|| world.is_beyond_its_limit(call).then_some(Kind::Throttled));
+        if let Some(kind) = fault {
+            world.occasions.fault(kind);
+        }
         let (low, high) = world.conduct.travel_ms;
         let mut way = || if high == 0 { 0 } else { world.prng.between(low, high) };
         let (mut there, mut back) = (way(), way());

@@ -38,6 +38,8 @@ pub(crate) struct SimKey {
     pub(crate) maker: Maker,
     /// A tag or the document has named it: it is the program's to rotate.
     pub(crate) claimed: bool,
+    /// Somebody took away what named it.
+    pub(crate) disowned: bool,
     /// It was made while a mint was open, so that nobody can tell it from the minted one.
     pub(crate) ambiguous: bool,
     /// When it was first published as `current`.
@@ -269,6 +271,7 @@ impl World {
             usable_ms: now + spread,
             maker,
             claimed: false,
+            disowned: false,
             ambiguous: maker == Maker::Operator && mint_open,
             published_ms: None,
             superseded_ms: None,

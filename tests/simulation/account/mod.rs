@@ -26,6 +26,7 @@ use tokio::time::Instant;
 
 use crate::faults::{Call, Faults, Kind};
 use crate::invariants::{self, Book, Rules};
+use crate::occasions::Occasions;
 use crate::prng::Prng;
 use crate::trace::Trace;
 
@@ -220,6 +221,7 @@ pub(crate) struct World {
     /// Another table, which the program is to follow, or followed, by mistake.
     shelf: Option<operator::Shelf>,
     pub(crate) book: Book,
+    pub(crate) occasions: Occasions,
     /// Calls so far.
     pub(crate) calls: u64,
     /// More calls than this are a loop that does not end.
@@ -273,6 +275,7 @@ impl Account {
             state: state::State::default(),
             shelf: None,
             book: Book::default(),
+            occasions: Occasions::default(),
             faults,
             rules,
             trace: Trace::new(keep_text),

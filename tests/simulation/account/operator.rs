@@ -122,6 +122,7 @@ impl World {
     pub(super) fn know_parameter(&mut self, name: &str) {
         if let Ok(name) = UserName::parse(name) {
             let parameter = self.rules.template.name_for(&name).as_str().to_owned();
+            self.ssm.forsaken.remove(&parameter);
             self.ssm.owners.insert(parameter, name.folded().as_str().to_owned());
         }
     }
@@ -152,7 +153,8 @@ impl World {
     pub(crate) fn delete_user_by_hand(&mut self, folded: &str) {
         self.end_user(folded);
         // Nobody lists parameters: without a user or a row, nothing leads to this one any more.
-        self.ssm.owners.retain(|_, owner| owner != folded);
+        let theirs = self.ssm.owners.iter().filter(|(_, owner)| *owner == folded);
+        self.ssm.forsaken.extend(theirs.map(|(parameter, _)| parameter.clone()));
     }
 
     /// Adds a key by hand, where there is room for one.
@@ -193,7 +195,7 @@ impl World {
             user.tags.set(now, bound, kept);
             // Without its tag, and unless the document names it, a key is as good as a stranger's.
             for key in user.keys.iter_mut().filter(|key| tag(&gone, key.id.as_str()).is_some()) {
-                (key.maker, key.claimed) = (Maker::Operator, false);
+                (key.maker, key.claimed, key.disowned) = (Maker::Operator, false, true);
             }
         });
     }
@@ -232,7 +234,7 @@ impl World {
             let known =
                 |key: &SimKey| key.published_ms.is_none() || tag(tags.get(), key.id.as_str()).is_some();
             for key in keys.iter_mut().filter(|key| !known(key)) {
-                (key.maker, key.claimed) = (Maker::Operator, false);
+                (key.maker, key.claimed, key.disowned) = (Maker::Operator, false, true);
             }
         });
     }
@@ -251,7 +253,7 @@ impl World {
         let is_new = !self.ssm.parameters.contains_key(&parameter);
         if self.iam.live(&owner).is_none() || (is_new && !self.table.contains(name.as_str())) {
             // A parameter that somebody writes for nobody, or for who has no row, is theirs to delete.
-            self.ssm.owners.remove(&parameter);
+            self.ssm.forsaken.insert(parameter.clone());
         }
         // What SSM refuses changes nothing; an operator may try.
         let _refused = self.write_parameter(&parameter, text, secure);

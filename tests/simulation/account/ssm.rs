@@ -1,6 +1,6 @@
 //! SSM Parameter Store: the last write wins, whole; a deleted name rests for 30 s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use iam_user_controller::core::document::KeyDocument;
 use iam_user_controller::core::parameter_name::ParameterName;
@@ -31,6 +31,8 @@ pub(crate) struct Ssm {
     deleted_ms: BTreeMap<String, u64>,
     /// Whose parameter a name is: the folded name of the user that it was made from.
     pub(crate) owners: BTreeMap<String, String>,
+    /// Parameters that nothing leads to any more: nobody lists them.
+    pub(crate) forsaken: BTreeSet<String>,
 }
 
 impl World {

@@ -27,6 +27,8 @@ pub(crate) struct RowLife {
     pub(crate) told_ms: Option<u64>,
     /// It went with the whole table, which is no evidence for anything.
     pub(crate) dropped: bool,
+    /// The program had never seen that table.
+    pub(crate) unseen: bool,
     /// When it was last asked for and was not there, in the table that it went with.
     pub(crate) missed_ms: Option<u64>,
 }
@@ -134,7 +136,8 @@ impl Table {
             life.owed_ms = None;
             if life.present && !keep_rows {
                 let (told_ms, missed_ms) = (life.told_ms, self.missed.get(name).copied());
-                let gone = RowLife { removed_ms: Some(now), dropped: known, ..RowLife::default() };
+                let gone =
+                    RowLife { removed_ms: Some(now), dropped: true, unseen: !known, ..RowLife::default() };
                 *life = RowLife { told_ms, missed_ms, ..gone };
             }
         }

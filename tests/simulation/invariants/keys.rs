@@ -1,5 +1,7 @@
 //! 1, 2: keys are minted once, published whole, and stay for as long as consumers may use them.
 
+use std::time::Duration;
+
 use iam_user_controller::core::document::KeyDocument;
 use iam_user_controller::core::memory::{MINT_SLACK, MINT_WINDOW};
 use iam_user_controller::core::policy::ForeignKeys;
@@ -7,10 +9,10 @@ use iam_user_controller::core::secret::Secret;
 use iam_user_controller::core::time::Timestamp;
 use iam_user_controller::core::user::AccessKeyId;
 
-use super::deletion::removal_evidence;
-use super::ownership::row_lately;
+use super::deletion::{obstacles, unless_doomed};
+use super::ownership::asked_for;
 use super::silence::faults_of;
-use super::{MINTING, ROUNDING, Verdict, ms, violation};
+use super::{Excuse, MINTING, ROUNDED_MS, ROUNDING, Verdict, ms, violation};
 use crate::account::{Maker, SimKey, SimUser, World, is_owned, tag};
 
 /// 2, 5: a key was minted.
@@ -24,28 +26,35 @@ pub(crate) fn minted(world: &mut World, folded: &str) {
     }
 }
 
+/// What somebody has done to the user by hand, until it is again as it should be.
+pub(super) fn meddled(user: &SimUser) -> Option<Excuse> {
+    user.meddled_ms.map(|_| Excuse::Meddled)
+}
+
+/// What somebody has done to the user by hand within the grace.
+pub(super) fn meddled_lately(world: &World, user: &SimUser) -> Option<Excuse> {
+    let lately = user.meddled_ms.is_some_and(|at| at + ms(world.rules.grace) >= world.now);
+    lately.then_some(Excuse::MeddledLately)
+}
+
 /// 2, 3, 5: a key is minted once for each intention, on a user with its boundary.
 pub(super) fn mint(world: &World, folded: &str, user: &SimUser, verdict: &mut Verdict) {
     let policy = &world.rules.policy;
-    let excused = user.meddled_ms.is_some();
-    if policy.boundary.is_some() && user.boundary.get() != &policy.boundary && !excused {
-        verdict.breaks(3, format!("a key of {folded} is minted with boundary {:?}", user.boundary.get()));
+    let meddled = meddled(user);
+    if policy.boundary.is_some() && user.boundary.get() != &policy.boundary {
+        let what = format!("a key of {folded} is minted with boundary {:?}", user.boundary.get());
+        verdict.breaks_unless(meddled, 3, what);
     }
-    if !row_lately(world, folded) {
-        verdict.breaks(4, format!("a key of {folded} is minted, but no row names it"));
-    }
+    asked_for(world, folded, verdict, "a key is minted");
     match tag(user.tags.get(), MINTING) {
         Some(value) if value != "none" => {
-            // A late call that was meant for the user before it may have used the tag up.
-            if !world.book.strays.contains(&user.id) && user.minted_under.iter().any(|spent| spent == value) {
-                verdict.breaks(5, format!("a second key of {folded} is minted for the mint of {value}"));
+            if user.minted_under.iter().any(|spent| spent == value) {
+                let stray = world.book.strays.contains(&user.id).then_some(Excuse::Stray);
+                let what = format!("a second key of {folded} is minted for the mint of {value}");
+                verdict.breaks_unless(stray, 5, what);
             }
         }
-        _ if excused => {}
-        _ => verdict.breaks(2, format!("a key of {folded} is minted while no mint is open")),
-    }
-    if excused {
-        return;
+        _ => verdict.breaks_unless(meddled, 2, format!("a key of {folded} is minted while no mint is open")),
     }
     let document = world.document_of(&user.name);
     let current = document.as_ref().and_then(KeyDocument::current_id);
@@ -53,49 +62,57 @@ pub(super) fn mint(world: &World, folded: &str, user: &SimUser, verdict: &mut Ve
     for key in user.live_keys() {
         let listed = Some(&key.id) == current || Some(&key.id) == pending;
         if key.maker == Maker::Program && !listed && key.published_ms.is_none() {
-            verdict.breaks(2, format!("a key of {folded} is minted while {} is unpublished", key.id));
+            let what = format!("a key of {folded} is minted while {} is unpublished", key.id);
+            verdict.breaks_unless(meddled, 2, what);
         }
-        let age = world.now.saturating_sub(key.created_ms) + 1_000 + ms(world.rules.clock_error);
-        if Some(&key.id) == current && *key.active.get() && age < ms(policy.rotate_after) {
-            verdict.breaks(1, format!("{folded} gets a new key while its current one is only {age} ms old"));
+        let age = world.now.saturating_sub(key.created_ms);
+        let left = ms(policy.rotate_after).saturating_sub(age + ROUNDED_MS);
+        if Some(&key.id) == current && *key.active.get() && left > 0 {
+            let what = format!("{folded} gets a new key while its current one is only {age} ms old");
+            verdict.breaks_unless(meddled.or(clock_error(world, left)), 1, what);
         }
     }
+}
+
+/// It was too early by this much, by which a clock may be wrong.
+fn clock_error(world: &World, left_ms: u64) -> Option<Excuse> {
+    (left_ms <= ms(world.rules.clock_error)).then_some(Excuse::ClockError)
 }
 
 /// 1, 2: a key is deactivated or deleted although its user is to stay.
 pub(super) fn key_loss(world: &World, folded: &str, user: &SimUser, id: &AccessKeyId, verdict: &mut Verdict) {
     let policy = &world.rules.policy;
     let Some(key) = user.live_key(id) else { return };
-    if user.meddled_ms.is_some() && key.maker == Maker::Program {
-        return;
-    }
     if key.maker == Maker::Operator && !key.claimed && key.published_ms.is_none() {
-        if policy.foreign == ForeignKeys::Report && !key.ambiguous && !of_the_mint(user, key) {
-            verdict.breaks(2, format!("{id} of {folded} is taken away, and somebody else made it"));
+        if policy.foreign == ForeignKeys::Report {
+            let excuse = (key.ambiguous || of_the_mint(user, key)).then_some(Excuse::Ambiguous);
+            verdict.breaks_unless(
+                excuse,
+                2,
+                format!("{id} of {folded} is taken away, and somebody else made it"),
+            );
         }
         return;
     }
-    if user.meddled_ms.is_some() {
-        return;
-    }
+    let meddled = meddled(user);
     let document = world.document_of(&user.name);
     if document.as_ref().and_then(KeyDocument::current_id) == Some(id) {
-        verdict.breaks(1, format!("{id} of {folded} is taken away while it is published as current"));
+        let what = format!("{id} of {folded} is taken away while it is published as current");
+        verdict.breaks_unless(meddled, 1, what);
         return;
     }
     if key.published_ms.is_none() {
         return;
     }
-    let slack = ms(world.rules.clock_error) + 1_000;
-    let now = world.now;
-    let age = now.saturating_sub(key.created_ms);
-    let published = document.as_ref().map_or(now, |document| successor_published(user, document, key));
-    let overlap = now.saturating_sub(published);
-    if age + slack < ms(policy.delete_after) || overlap + slack < ms(policy.min_overlap) {
-        verdict.breaks(
-            1,
-            format!("{id} of {folded} is taken away {age} ms old, its successor published {overlap} ms ago"),
-        );
+    let age = world.now.saturating_sub(key.created_ms);
+    let published = document.as_ref().map_or(world.now, |document| successor_published(user, document, key));
+    let overlap = world.now.saturating_sub(published);
+    let left = |least: Duration, time: u64| ms(least).saturating_sub(time + ROUNDED_MS);
+    let left = left(policy.delete_after, age).max(left(policy.min_overlap, overlap));
+    if left > 0 {
+        let what =
+            format!("{id} of {folded} is taken away {age} ms old, its successor published {overlap} ms ago");
+        verdict.breaks_unless(meddled.or(clock_error(world, left)), 1, what);
     }
 }
 
@@ -119,48 +136,42 @@ pub(crate) fn published(world: &mut World, folded: &str, before: Option<&KeyDocu
     let document = KeyDocument::parse(&Secret::new(text));
     let verify = world.rules.policy.verify;
     let Some(user) = world.iam.live_mut(folded) else { return };
-    let excused = user.meddled_ms.is_some();
-    let mut broken = None;
-    let current = match &document {
-        Ok(document) => document.current.as_ref(),
-        Err(_) => None,
+    let meddled = meddled(user);
+    let mut verdict = Verdict::about(folded);
+    let Some(stored) = document.as_ref().ok().and_then(|document| document.current.as_ref()) else {
+        violation(world, 1, format!("a document without a current key is published for {folded}"));
+        return;
     };
-    match current {
-        None => broken = Some(format!("a document without a current key is published for {folded}")),
-        Some(stored) => {
-            for key in user.keys.iter_mut().filter(|key| key.exists()) {
-                if key.id == stored.id {
-                    key.claimed = true;
-                    key.published_ms.get_or_insert(now);
-                    key.superseded_ms = None;
-                    if key.secret != stored.secret.expose() {
-                        broken = Some(format!("{} of {folded} is published with a wrong secret", key.id));
-                    } else if !*key.active.get() && !excused {
-                        broken = Some(format!("{} of {folded} is published inactive", key.id));
-                    } else if verify && key.usable_ms > now && !excused {
-                        broken = Some(format!("{} of {folded} is published before AWS accepts it", key.id));
-                    }
-                } else if key.published_ms.is_some() {
-                    key.superseded_ms.get_or_insert(now);
-                }
+    for key in user.keys.iter_mut().filter(|key| key.exists()) {
+        if key.id == stored.id {
+            key.claimed = true;
+            key.published_ms.get_or_insert(now);
+            key.superseded_ms = None;
+            if key.secret != stored.secret.expose() {
+                verdict.breaks(1, format!("{} of {folded} is published with a wrong secret", key.id));
+            } else if !*key.active.get() {
+                verdict.breaks_unless(meddled, 1, format!("{} of {folded} is published inactive", key.id));
+            } else if verify && key.usable_ms > now {
+                let what = format!("{} of {folded} is published before AWS accepts it", key.id);
+                verdict.breaks_unless(meddled, 1, what);
             }
-            let new = before.and_then(KeyDocument::current_id) != Some(&stored.id);
-            if new && user.live_key(&stored.id).is_none() && !excused {
-                broken = Some(format!("{} is published for {folded}, which has no such key", stored.id));
-            }
-            // Consumers that have read the document before still use its key, and may ask for it again.
-            let pending = document.as_ref().ok().and_then(KeyDocument::pending_id);
-            let left = before.and_then(KeyDocument::current_id).filter(|id| **id != stored.id);
-            if let Some(left) = left.filter(|id| Some(*id) != pending && !excused)
-                && user.live_key(left).is_some()
-            {
-                broken = Some(format!("{left} of {folded} is left out of the document, and lives"));
-            }
+        } else if key.published_ms.is_some() {
+            key.superseded_ms.get_or_insert(now);
         }
     }
-    if let Some(broken) = broken {
-        violation(world, 1, broken);
+    let new = before.and_then(KeyDocument::current_id) != Some(&stored.id);
+    if new && user.live_key(&stored.id).is_none() {
+        let what = format!("{} is published for {folded}, which has no such key", stored.id);
+        verdict.breaks_unless(meddled, 1, what);
     }
+    // Consumers that have read the document before still use its key, and may ask for it again.
+    let pending = document.as_ref().ok().and_then(KeyDocument::pending_id);
+    let left = before.and_then(KeyDocument::current_id).filter(|id| **id != stored.id);
+    if let Some(left) = left.filter(|id| Some(*id) != pending && user.live_key(id).is_some()) {
+        let what = format!("{left} of {folded} is left out of the document, and lives");
+        verdict.breaks_unless(meddled, 1, what);
+    }
+    verdict.pass(world);
 }
 
 /// Whether `current` in the user's parameter is a key that works.
@@ -177,10 +188,14 @@ pub(crate) fn after(world: &mut World) {
         let Some(user) = world.iam.live(&folded) else { continue };
         let works = current_works(world, user);
         let owned = is_owned(user.tags.get(), &world.rules.policy);
-        let lost = user.armed && !works && user.meddled_ms.is_none();
-        let unjustified = lost && removal_evidence(world, user).is_err();
+        let mut verdict = Verdict::about(&folded);
+        if user.armed && !works {
+            let what = format!("`current` of {folded} is no working key any more");
+            verdict.breaks_unless(meddled(user), 1, what);
+            verdict = unless_doomed(verdict, &obstacles(world, user));
+        }
         let mended = user.meddled_ms.is_some_and(|at| at + ms(world.rules.grace) < world.now)
-            && faults_of(world, user).is_empty();
+            && faults_of(world, user).iter().all(|(_, excuse)| excuse.is_some());
         if let Some(user) = world.iam.live_mut(&folded) {
             user.armed = owned && works;
             if mended {
@@ -191,9 +206,7 @@ pub(crate) fn after(world: &mut World) {
                 key.claimed = tag(tags.get(), key.id.as_str()).is_some();
             }
         }
-        if unjustified {
-            violation(world, 1, format!("`current` of {folded} is no working key any more"));
-        }
+        verdict.pass(world);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use iam_user_controller::ports::Record;
 
-use super::violation;
+use super::{Excuse, excused, violation};
 use crate::account::{Sent, World};
 use crate::faults::Call;
 
@@ -28,6 +28,7 @@ pub(crate) fn take_off(
     // What was begun before another took the lease over counts when it arrives.
     if world.book.holder.is_some_and(|(holder, since)| holder != replica && begun_ms <= since) {
         world.book.in_flight.push(flight);
+        excused(world, Excuse::BegunBefore, subject);
         return;
     }
     let book = &world.book;
@@ -59,8 +60,10 @@ pub(crate) fn take_off(
             call.name()
         ));
     }
-    if let Some(broken) = broken {
-        violation(world, 5, broken);
+    match broken {
+        Some(broken) => violation(world, 5, broken),
+        None if stale > 0 => excused(world, Excuse::LastCall, subject),
+        None => {}
     }
     let when = world.elapsed_ms();
     world.book.sent.push((when, call, subject.to_owned()));
@@ -97,5 +100,7 @@ pub(crate) fn arrives(world: &mut World, replica: usize, sent: &Sent) {
         let what =
             format!("change number {late} of {user} arrives under token {}, which is stale", sent.token);
         violation(world, 5, what);
+    } else {
+        excused(world, Excuse::LateCall, user);
     }
 }

@@ -9,6 +9,7 @@
 //! what just changed excuses it for [`Rules::grace`]: it decides by what it saw a moment ago.
 
 mod deletion;
+mod excuses;
 mod keys;
 mod lease;
 mod ownership;
@@ -29,16 +30,20 @@ use crate::account::World;
 use crate::faults::Call;
 
 pub(crate) use deletion::resume_deletions;
+pub(crate) use excuses::{Excuse, Verdict, excused};
 pub(crate) use keys::{after, minted, published};
 pub(crate) use lease::{arrives, swapped, take_off};
 pub(crate) use ownership::meant_for;
-pub(crate) use silence::{comes_of_age, may_be_revoked, meddled_within, unsettled};
+pub(crate) use silence::{may_change, unsettled};
 
-use deletion::removal_evidence;
 use lease::InFlight;
 
 const MINTING: &str = "iam-user-controller:minting";
 const OWNERSHIP: [&str; 2] = ["managed-by", "iam-user-controller:table"];
+
+/// What the program cannot know better: IAM tells whole seconds, and so does the `Date` by which the program
+/// sets its clock.
+const ROUNDED_MS: u64 = 2_000;
 
 /// AWS tells times in whole seconds, and the program's clock differs a little from it.
 const ROUNDING: Duration = Duration::from_secs(5);
@@ -150,6 +155,8 @@ impl Change<'_> {
 #[derive(Debug, Default)]
 pub(crate) struct Book {
     violations: Vec<String>,
+    /// How often each excuse made the difference.
+    pub(crate) excuses: BTreeMap<Excuse, u64>,
     in_flight: Vec<InFlight>,
     /// Users that the change under way touched.
     touched: Vec<String>,
@@ -249,25 +256,15 @@ impl Book {
     }
 }
 
-/// What is wrong with a change.
-#[derive(Debug, Default)]
-struct Verdict {
-    broken: Vec<(u8, String)>,
-}
-
-impl Verdict {
-    /// The change breaks an invariant, which has this number.
-    fn breaks(&mut self, number: u8, what: String) {
-        self.broken.push((number, what));
-    }
-}
-
 /// Remembers a broken invariant, with its number.
 pub(crate) fn violation(world: &mut World, number: u8, what: String) {
+    remember(world, format!("invariant {number}: {what}"));
+}
+
+fn remember(world: &mut World, broken: String) {
     if world.book.violations.len() < 20 {
-        let text = format!("invariant {number}: {what}");
-        world.note(0xBAD, 0, "VIOLATION", || text.clone());
-        world.book.violations.push(text);
+        world.note(0xBAD, 0, "VIOLATION", || broken.clone());
+        world.book.violations.push(broken);
     }
 }
 
@@ -283,50 +280,49 @@ pub(crate) fn state_written(world: &mut World, record: &Record) {
 
 /// Judges a change that is about to take effect.
 pub(crate) fn before(world: &mut World, folded: &str, change: &Change<'_>) {
-    let mut verdict = Verdict::default();
+    let mut verdict = Verdict::about(folded);
+    let mut doomed = false;
     match (change, world.iam.live(folded)) {
         (Change::CreateUser(new), _) => ownership::creation(world, folded, new, &mut verdict),
         (_, None) => {}
         (change, Some(user)) => {
-            ownership::ownership(world, folded, user, change, &mut verdict);
-            let excused = user.meddled_ms.is_some();
-            let evidence = removal_evidence(world, user);
+            let obstacles = deletion::obstacles(world, user);
+            doomed = obstacles.iter().all(|(_, excuse)| excuse.is_some());
+            ownership::ownership(world, folded, user, change, doomed, &mut verdict);
             match change {
                 Change::PutBoundary(arn) if world.rules.policy.boundary.as_deref() != Some(*arn) => {
                     verdict.breaks(3, format!("the boundary of {folded} is set to {arn}"));
                 }
                 Change::CreateKey => keys::mint(world, folded, user, &mut verdict),
-                Change::DeactivateKey(id) | Change::DeleteKey(id) if evidence.is_err() => {
-                    keys::key_loss(world, folded, user, id, &mut verdict);
+                Change::DeactivateKey(id) | Change::DeleteKey(id) => {
+                    let mut loss = Verdict::about(folded);
+                    keys::key_loss(world, folded, user, id, &mut loss);
+                    verdict.append(deletion::unless_doomed(loss, &obstacles));
                 }
-                Change::Remove(leftover) if !excused => {
-                    if let Err(why) = evidence {
-                        verdict.breaks(7, format!("{leftover:?} of {folded} is removed, but {why}"));
+                Change::Remove(leftover) => {
+                    let meddled = keys::meddled(user);
+                    for (why, excuse) in obstacles {
+                        let what = format!("{leftover:?} of {folded} is removed, but {why}");
+                        verdict.breaks_unless(excuse.or(meddled), 7, what);
                     }
                 }
                 Change::DeleteUser => {
-                    if let Err(why) = evidence {
-                        verdict.breaks(7, format!("user {folded} is deleted, but {why}"));
+                    for (why, excuse) in obstacles {
+                        verdict.breaks_unless(excuse, 7, format!("user {folded} is deleted, but {why}"));
                     }
                 }
                 Change::CreateUser(_)
                 | Change::TagUser(_)
                 | Change::UntagUser(_)
                 | Change::PutBoundary(_)
-                | Change::DeactivateKey(_)
-                | Change::DeleteKey(_)
-                | Change::Remove(_)
                 | Change::PutParameter
                 | Change::DeleteParameter => {}
             }
         }
     }
     secrets::tagged(folded, change, &mut verdict);
-    for (number, what) in verdict.broken {
-        violation(world, number, what);
-    }
+    verdict.pass(world);
     if change.destroys() {
-        let doomed = world.iam.live(folded).is_some_and(|user| removal_evidence(world, user).is_ok());
         let now = world.now;
         if let Some(user) = world.iam.live_mut(folded) {
             user.doomed_ms = doomed.then(|| user.doomed_ms.unwrap_or(now));

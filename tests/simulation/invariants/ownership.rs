@@ -4,27 +4,32 @@ use iam_user_controller::core::policy::{Adopt, OrphanScope};
 use iam_user_controller::core::user::UserId;
 use iam_user_controller::ports::NewUser;
 
-use super::deletion::removal_evidence;
-use super::{Change, OWNERSHIP, Verdict, ms};
+use super::keys::meddled_lately;
+use super::{Change, Excuse, OWNERSHIP, Verdict, ms};
 use crate::account::{SimUser, World, is_owned, tag};
 
-/// Whether a row of this name was there within the grace.
-pub(super) fn row_lately(world: &World, folded: &str) -> bool {
+/// 4: what is done only for who has a row.
+pub(super) fn asked_for(world: &World, folded: &str, verdict: &mut Verdict, what: &str) {
+    if world.table.contains_folded(folded) {
+        return;
+    }
     let since = world.now.saturating_sub(ms(world.rules.grace));
     let mut lives = world.table.life.iter().filter(|(name, _)| name.eq_ignore_ascii_case(folded));
-    lives.any(|(_, life)| life.present || life.removed_ms.is_some_and(|removed| removed >= since))
+    let lately = lives.any(|(_, life)| life.removed_ms.is_some_and(|removed| removed >= since));
+    let excuse = lately.then_some(Excuse::RowWentLately);
+    verdict.breaks_unless(excuse, 4, format!("{what} for {folded}, but no row names it"));
 }
 
-pub(super) fn adoptable(world: &World, folded: &str, user: &SimUser) -> bool {
-    row_lately(world, folded)
-        && match world.rules.policy.adopt {
-            Adopt::Never => false,
-            Adopt::Always => true,
-            Adopt::Tagged => user.live_keys().any(|key| {
-                tag(user.tags.get(), key.id.as_str())
-                    .is_some_and(|role| role == "current" || role == "pending_deletion")
-            }),
-        }
+/// Whether a row would be enough for the program to take this user over.
+pub(super) fn adoptable(world: &World, user: &SimUser) -> bool {
+    match world.rules.policy.adopt {
+        Adopt::Never => false,
+        Adopt::Always => true,
+        Adopt::Tagged => user.live_keys().any(|key| {
+            tag(user.tags.get(), key.id.as_str())
+                .is_some_and(|role| role == "current" || role == "pending_deletion")
+        }),
+    }
 }
 
 /// 3, 4: what a user is born with.
@@ -36,9 +41,7 @@ pub(super) fn creation(world: &World, folded: &str, new: &NewUser, verdict: &mut
     if !is_owned(&new.tags, policy) {
         verdict.breaks(4, format!("{folded} is created without ownership tags"));
     }
-    if !row_lately(world, folded) {
-        verdict.breaks(4, format!("{folded} is created, but no row names it"));
-    }
+    asked_for(world, folded, verdict, "a user is created");
 }
 
 /// 4: only owned users are changed.
@@ -47,6 +50,7 @@ pub(super) fn ownership(
     folded: &str,
     user: &SimUser,
     change: &Change<'_>,
+    doomed: bool,
     verdict: &mut Verdict,
 ) {
     let policy = &world.rules.policy;
@@ -67,14 +71,15 @@ pub(super) fn ownership(
     if is_owned(user.tags.get(), policy) {
         return;
     }
-    let adopts =
-        matches!(change, Change::TagUser(tags) if is_owned(tags, policy)) && adoptable(world, folded, user);
-    let lately = user.meddled_ms.is_some_and(|at| at + ms(world.rules.grace) >= world.now);
-    let orphan = world.rules.scope == OrphanScope::Account
-        && change.destroys()
-        && removal_evidence(world, user).is_ok();
-    if !(adopts || lately || orphan) {
-        verdict.breaks(4, format!("{change:?} on {folded}, which is not owned"));
+    let adopts = matches!(change, Change::TagUser(tags) if is_owned(tags, policy));
+    if adopts && adoptable(world, user) {
+        asked_for(world, folded, verdict, "a user is adopted");
+        return;
+    }
+    let orphan = world.rules.scope == OrphanScope::Account && change.destroys() && doomed;
+    if !orphan {
+        let what = format!("{change:?} on {folded}, which is not owned");
+        verdict.breaks_unless(meddled_lately(world, user), 4, what);
     }
 }
 
