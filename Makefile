@@ -66,9 +66,44 @@ FROM ?= 0
 simulate: ## Random histories of the program on a simulated account. SEEDS=100000 for more, SEED=7 tells one
 	SEEDS=$(SEEDS) FROM=$(FROM) SEED=$(SEED) cargo test --release --locked --test simulation -- --exact --nocapture swarm::random_histories
 
-.PHONY: simulate-faults
-simulate-faults: ## Every fault and pair of faults at every call, leaders that freeze, a year, wrong programs. Takes long
-	STRIDE=1 PAIR_STRIDE=1 FREEZE_STRIDE=1 cargo test --release --locked --test simulation -- --nocapture --test-threads=1 matrix:: replicas:: flapping:: year:: wrong::
+# What takes too long for every change. Each part can be made alone: make long-pairs.
+LONG_PARTS ?= seeds faults pairs freezes wrong year e2e
+.PHONY: long
+long: $(addprefix long-,$(LONG_PARTS)) ## What takes too long for CI, some hours. LONG_PARTS='seeds wrong' or make long-seeds for a part
+
+# $(call part,what it is,command): says that, and how long it took.
+part = @echo 'long: $(1)'; $(2); echo "long: $(1): $$((SECONDS / 60)) min $$((SECONDS % 60)) s"
+simulation = cargo test --release --locked --test simulation -- --nocapture --test-threads=1
+
+.PHONY: long-seeds
+long-seeds: LONG_SEEDS = $(if $(filter file,$(origin SEEDS)),300000,$(SEEDS))
+long-seeds:
+	$(call part,$(LONG_SEEDS) random histories,SEEDS=$(LONG_SEEDS) FROM=$(FROM) SEED= $(simulation) --exact swarm::random_histories)
+
+.PHONY: long-faults
+long-faults:
+	$(call part,every fault at every call of every story,STRIDE=1 $(simulation) matrix::every_fault_at_every_call_of_every_story)
+
+.PHONY: long-pairs
+long-pairs:
+	$(call part,every pair of faults in the principal stories,PAIR_STRIDE=1 $(simulation) matrix::every_pair_of_faults)
+
+.PHONY: long-freezes
+long-freezes:
+	$(call part,leaders that stand still at every call,FREEZE_STRIDE=1 $(simulation) replicas:: flapping::)
+
+.PHONY: long-wrong
+long-wrong:
+	$(call part,wrong versions within 10000 random histories,$(simulation) wrong::)
+
+.PHONY: long-year
+long-year:
+	$(call part,a year with 200 users,$(simulation) year::)
+
+.PHONY: long-e2e
+long-e2e: export LONG := 1
+long-e2e:
+	$(call part,end-to-end tests at length,$(MAKE) --no-print-directory e2e)
 
 .PHONY: e2e
 e2e: build ## End-to-end tests: the release binary against emulators. E2E='-k brake' picks some

@@ -249,7 +249,7 @@ fn stride(name: &str, otherwise: usize) -> usize {
     number(name).and_then(|stride| usize::try_from(stride).ok()).unwrap_or(otherwise).max(1)
 }
 
-/// `make simulate-faults` runs all of them. Without optimization that takes too long: then it is the
+/// `make long-faults` runs all of them. Without optimization that takes too long: then it is the
 /// first of each (call, fault), and each `STRIDE`th.
 #[test]
 fn every_fault_at_every_call_of_every_story() {
@@ -269,7 +269,7 @@ fn every_fault_at_every_call_of_every_story() {
 }
 
 /// Two faults in one history: after each fault at each call, each at each later call that the program
-/// makes then. `make simulate-faults` runs all of them, and a test run each `PAIR_STRIDE`th.
+/// makes then. `make long-pairs` runs all of them, and a test run each `PAIR_STRIDE`th.
 #[test]
 fn every_pair_of_faults_in_the_principal_stories() {
     let (stories, stride) = (stories::principal(), stride("PAIR_STRIDE", 9_001));

@@ -91,7 +91,7 @@ fn run(scenario: &Scenario, at: u64, kind: Kind) -> Report {
     program::run(0, &scenario)
 }
 
-/// `make simulate-faults` runs all of them, and a test run each `FREEZE_STRIDE`th.
+/// `make long-freezes` runs all of them, and a test run each `FREEZE_STRIDE`th.
 #[test]
 fn a_leader_that_stands_still_at_any_call_of_any_story() {
     let stories = stories::all();
