@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Pages};
 use crate::config::Settings;
+use crate::core::time::spoken;
 use crate::core::user::UserId;
 use crate::feed::{FeedMetrics, Lookout};
 use crate::heartbeat::Heartbeat;
@@ -46,13 +47,8 @@ pub enum AppError {
         problem: String,
     },
     /// The state table is not there, or is another kind of table.
-    #[error("the state table {table}: {problem}")]
-    StateTable {
-        /// Its name.
-        table: String,
-        /// What is wrong, and how to mend it.
-        problem: String,
-    },
+    #[error("{0}")]
+    StateTable(String),
     /// Two metrics of one name: a fault of the program.
     #[error("the metrics could not be registered: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -284,19 +280,18 @@ async fn start<P: Ports>(ports: &P, settings: &Settings) -> Result<Option<UserId
     }
     if described.stream.as_ref().is_none_or(|stream| !stream.enabled) {
         tracing::error!(
-            table,
             "the users table has no stream: changes are only seen by sweeps, until it is enabled with `aws dynamodb \
-             update-table --stream-specification StreamEnabled=true,StreamViewType=KEYS_ONLY`"
+             update-table --table-name {table} --stream-specification StreamEnabled=true,StreamViewType=KEYS_ONLY`"
         );
     }
     // A spectator writes nothing, and needs no place for it.
     if !settings.dry_run
         && let Err(problem) = insist(|| ports.state().check()).await
     {
-        return Err(AppError::StateTable { table: settings.state.table.clone(), problem });
+        return Err(AppError::StateTable(problem));
     }
     let caller = insist(|| ports.identity().caller()).await;
-    tracing::info!(account = caller.account, caller = caller.arn, table = described.arn, "connected");
+    tracing::info!(account = caller.account, caller = caller.arn, table_arn = described.arn, "connected");
     Ok(caller.own_user())
 }
 
@@ -306,7 +301,7 @@ async fn insist<T, F: Future<Output = Result<T, CallError>>>(call: impl Fn() -> 
         match call().await {
             Ok(answer) => return answer,
             Err(error) => {
-                tracing::warn!(%error, retry_in = ?pause, "not started yet: a call failed");
+                tracing::warn!(%error, retry_in = %spoken(pause), "not started yet: a call failed");
                 time::sleep(pause).await;
                 pause = (pause * 2).min(MAX_PAUSE);
             }

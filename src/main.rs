@@ -24,17 +24,18 @@ async fn main() -> ExitCode {
     if let Command::Health = args.command() {
         return cli::health::run(settings.http.listen).await;
     }
-    if let Err(error) = telemetry::start(&settings.log, *args.command() == Command::Run) {
+    let service = *args.command() == Command::Run;
+    if let Err(error) = telemetry::start(&settings.log, &settings.table.name, service) {
         return fail(FAILED, error);
     }
     let registry = Registry::new();
     let ports = match AwsPorts::connect(&aws_settings(&settings), &registry).await {
         Ok(ports) => ports,
-        Err(error) => return fail(FAILED, error),
+        Err(error) => return cli::ends(service, &error),
     };
     let shutdown = match stop_on_signals() {
         Ok(shutdown) => shutdown,
-        Err(error) => return fail(FAILED, error),
+        Err(error) => return cli::ends(service, &error),
     };
     let holder = telemetry::holder();
     match args.command() {
@@ -44,10 +45,7 @@ async fn main() -> ExitCode {
         Command::Deletions(command) => cli::deletions::run(&ports, &settings, *command, holder).await,
         Command::Run | Command::Health => match serve(ports, settings, registry, holder, shutdown).await {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                tracing::error!(%error, "the program ends");
-                fail(FAILED, error)
-            }
+            Err(error) => cli::ends(service, &error),
         },
     }
 }
@@ -68,6 +66,7 @@ fn aws_settings(settings: &Settings) -> AwsSettings {
     AwsSettings {
         users_table: settings.table.name.clone(),
         state_table: settings.state.table.clone(),
+        default_state_table: settings.state.default_table.clone(),
         kms_key_id: settings.parameters.kms_key_id.clone(),
         sweep_schedule: settings.sweep.schedule.clone(),
     }

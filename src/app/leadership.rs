@@ -1,9 +1,11 @@
 //! One leadership: from taking the lease to giving it back, or losing it.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time;
@@ -17,9 +19,9 @@ use crate::core::brake::BrakeSettings;
 use crate::core::cadence::Cadence;
 use crate::core::census::Sightings;
 use crate::core::memory::SETTLE;
-use crate::core::time::Timestamp;
+use crate::core::time::{Timestamp, spoken};
 use crate::feed::{Feed, FeedError, FeedSettings, Outlook};
-use crate::heartbeat::Heartbeat;
+use crate::heartbeat::{Heartbeat, Heartbeats};
 use crate::lease::{Guard, Lease, LeaseError, Predecessor};
 use crate::pace::Pace;
 use crate::ports::{Clock, Ports, Record, StateStore};
@@ -54,6 +56,14 @@ enum Part {
     Feed(Result<(), FeedError>),
     Sweeps(Result<SweepReport, String>),
     Operator,
+    Panicked(&'static str),
+}
+
+impl Part {
+    /// What a part ends with. Of a panic the hook of `telemetry` has told.
+    async fn of(name: &'static str, part: impl Future<Output = Self>) -> Self {
+        AssertUnwindSafe(part).catch_unwind().await.unwrap_or(Self::Panicked(name))
+    }
 }
 
 /// Leads until `shutdown`, or until the lease is lost. `outlook` is what was seen of the stream while
@@ -152,24 +162,24 @@ async fn work<P: Ports>(
         last_change,
     );
     let executor = executor.run(changes, requests, stop.clone());
-    parts.spawn(async {
+    parts.spawn(Part::of("executor", async {
         executor.await;
         Part::Executor
-    });
+    }));
     for (name, removal) in removals::load(&records) {
         // The receiver lives in the task above; it ends only by `stop`.
         let _ = request_sender.send(Request::Restore { name, removal }).await;
     }
     if let Some(feed) = feed {
         let (stop, drained) = (stop.clone(), drained.clone());
-        parts.spawn(async { Part::Feed(feed.run(stop, drained).await) });
+        parts.spawn(Part::of("feed", async { Part::Feed(feed.run(stop, drained).await) }));
     }
     let (sweep_sender, sweep_requests) = mpsc::channel(1);
     let operator = Operator::new(common, &guard, built.brakes, request_sender, sweep_sender);
-    parts.spawn(async {
+    parts.spawn(Part::of("operator", async {
         operator.run().await;
         Part::Operator
-    });
+    }));
     let sweeps = Sweeps::new(common, built.sweeper, gaps, sweep_requests);
     // The service looks again at whoever has to wait for what a leader before it has changed; one sweep
     // has only one look at each.
@@ -177,18 +187,18 @@ async fn work<P: Ports>(
         (Mode::OneSweep, Some(_)) => SETTLE + Duration::from_secs(1),
         (Mode::OneSweep, None) | (Mode::Service, _) => Duration::ZERO,
     };
-    parts.spawn(async move {
+    parts.spawn(Part::of("sweeps", async move {
         if !settled.is_zero() {
-            tracing::info!(wait = ?settled, "waiting until everything that another leader has changed can be seen");
+            tracing::info!(wait = %spoken(settled), "waiting until everything that another leader has changed can be seen");
             time::sleep(settled).await;
         }
         Part::Sweeps(sweeps.run().await)
-    });
+    }));
 
     let ended = tokio::select! {
         biased;
         () = shutdown.cancelled() => Ended::Done(None),
-        ended = first_end(&mut parts) => ended,
+        ended = first_end(&mut parts, &common.status.beats, || ports.clock().monotonic()) => ended,
     };
     if !matches!(ended, Ended::Lost(_)) {
         common.status.progress().stopping = common.mode == Mode::Service;
@@ -198,7 +208,7 @@ async fn work<P: Ports>(
 }
 
 /// Waits for the first part to end, which none does by itself in the service.
-async fn first_end(parts: &mut JoinSet<Part>) -> Ended {
+async fn first_end(parts: &mut JoinSet<Part>, beats: &Heartbeats, now: impl Fn() -> Duration) -> Ended {
     match parts.join_next().await {
         Some(Ok(Part::Feed(Err(error)))) => Ended::Lost(error.to_string()),
         Some(Ok(Part::Sweeps(Ok(report)))) => Ended::Done(Some(report)),
@@ -206,10 +216,16 @@ async fn first_end(parts: &mut JoinSet<Part>) -> Ended {
         Some(Ok(Part::Executor | Part::Operator | Part::Feed(Ok(())))) | None => {
             Ended::Lost("a part of the program has ended".to_owned())
         }
-        Some(Err(error)) => {
-            tracing::error!(%error, "a part of the program has failed; beginning anew");
-            Ended::Lost("a part of the program has failed".to_owned())
+        Some(Ok(Part::Panicked(part))) => {
+            beats.panicked(part, now());
+            tracing::error!(
+                part,
+                "a part of the program has panicked; this leadership ends, and the next begins all parts"
+            );
+            Ended::Lost(format!("the {part} has panicked"))
         }
+        // Nothing cancels a part, and its panic is caught above.
+        Some(Err(_)) => Ended::Lost("a part of the program was cancelled".to_owned()),
     }
 }
 
@@ -314,4 +330,24 @@ fn read<T: serde::de::DeserializeOwned + Default>(records: &[Record], id: &str) 
         tracing::error!(%error, record = id, "a record of the state table is unreadable; counting anew");
         T::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_panics_again_and_again_is_told() {
+        let beats = Heartbeats::default();
+        for second in 0..3 {
+            assert_eq!(beats.faults(Duration::from_secs(second)), [""; 0]);
+            let mut parts = JoinSet::new();
+            parts.spawn(Part::of("feed", async { panic!("on purpose") }));
+            let ended = first_end(&mut parts, &beats, || Duration::from_secs(second)).await;
+            assert!(matches!(ended, Ended::Lost(_)));
+        }
+        let told = ["the feed has panicked 3 times within 5 minutes: the log says where"];
+        assert_eq!(beats.faults(Duration::from_secs(3)), told);
+        assert_eq!(beats.faults(Duration::from_secs(302)), [""; 0]);
+    }
 }

@@ -16,7 +16,7 @@ use super::limits;
 use crate::ports::{CallError, ItemPage, TableDescription, TableStream, UsersTable};
 
 /// The hash key.
-const KEY: &str = "UserName";
+pub(super) const KEY: &str = "UserName";
 
 /// The users table in DynamoDB.
 #[derive(Clone, Debug)]

@@ -14,6 +14,7 @@ pub mod actions;
 mod alarm;
 mod clock;
 mod dynamodb;
+mod environment;
 mod errors;
 mod iam;
 mod intercept;
@@ -51,6 +52,8 @@ pub struct AwsSettings {
     pub users_table: String,
     /// `state.table`.
     pub state_table: String,
+    /// `state.table` where it is not set, for advice.
+    pub default_state_table: String,
     /// `parameters.kms_key_id`.
     pub kms_key_id: Option<String>,
     /// `sweep.schedule`: cron with seconds, in UTC.
@@ -60,9 +63,31 @@ pub struct AwsSettings {
 /// Why there are no ports.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Nothing in the SDK's chain names a region.
-    #[error("no AWS region is set; set AWS_REGION, or `region` in the AWS profile")]
+    /// Nothing in the SDK's chain names a Region.
+    #[error(
+        "no AWS Region is set: AWS_REGION is {}; set it, as in AWS_REGION=eu-central-1, or set `region` in the AWS profile",
+        if std::env::var_os("AWS_REGION").is_some() { "empty" } else { "not set" }
+    )]
     NoRegion,
+    /// The Region cannot be one.
+    #[error(
+        "the AWS Region {0:?} is not one: a Region has letters, digits and '-', as in eu-central-1; correct AWS_REGION, or \
+         `region` in the AWS profile"
+    )]
+    Region(String),
+    /// An endpoint that is set is no URL.
+    #[error(
+        "the endpoint of {service} is not a URL: {url:?}; {variable}, AWS_ENDPOINT_URL and `endpoint_url` in the AWS profile \
+         have to be like https://host or http://host:port; unset them for AWS's own endpoints"
+    )]
+    Endpoint {
+        /// The service as the SDK names it.
+        service: &'static str,
+        /// The variable for this service alone.
+        variable: &'static str,
+        /// What was set.
+        url: String,
+    },
     /// `sweep.schedule` is no cron expression.
     #[error("the sweep schedule {schedule:?} is not valid: {reason}")]
     Schedule {
@@ -105,7 +130,8 @@ impl AwsPorts {
         if let Ok(name) = AppName::new(env!("CARGO_PKG_NAME")) {
             loader = loader.app_name(name);
         }
-        Self::with_config(&loader.load().await, settings, registry).await
+        let config = environment::load(loader).await?;
+        Self::with_config(&config, settings, registry).await
     }
 
     /// The same on a configuration made elsewhere; tests bring one with canned answers.
@@ -117,9 +143,6 @@ impl AwsPorts {
         settings: &AwsSettings,
         registry: &prometheus::Registry,
     ) -> Result<Self, ConnectError> {
-        if config.region().is_none() {
-            return Err(ConnectError::NoRegion);
-        }
         // Every answer is read whole, within the time limit of its attempt; there is no stream that
         // could stall beside it.
         let config = config
@@ -135,7 +158,12 @@ impl AwsPorts {
             identity: Sts::new(&config, &watch),
             users_table: DynamoUsersTable::new(&config, &watch, settings.users_table.clone()),
             streams: DynamoStreams::new(&config, &watch),
-            state: DynamoStateStore::new(&config, &watch, settings.state_table.clone()),
+            state: DynamoStateStore::new(
+                &config,
+                &watch,
+                settings.state_table.clone(),
+                settings.default_state_table.clone(),
+            ),
             clock,
             alarm: CronAlarm::start(&settings.sweep_schedule).await?,
         })))

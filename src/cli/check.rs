@@ -99,7 +99,7 @@ async fn state_table<P: Ports>(ports: &P, settings: &Settings) -> Finding {
             Ok(_) => Finding::Good(format!("the state table is {}", settings.state.table)),
             Err(error) => Finding::Bad(wants("dynamodb:Scan on the state table", &error)),
         },
-        Ok(Err(problem)) => Finding::Bad(format!("the state table {}: {problem}", settings.state.table)),
+        Ok(Err(problem)) => Finding::Bad(problem),
         Err(error) => Finding::Bad(wants("dynamodb:DescribeTable on the state table", &error)),
     }
 }
@@ -123,14 +123,14 @@ async fn permissions<P: Ports>(ports: &P, settings: &Settings) -> Vec<Finding> {
 
 fn wants(action: &str, error: &CallError) -> String {
     match error.fault {
-        Fault::Denied => format!("the role needs {action}: {error}"),
+        Fault::Denied => format!("the role needs {action}: {}", error.cause()),
         Fault::NotFound
         | Fault::AlreadyExists
         | Fault::Conflict
         | Fault::Quota
         | Fault::Throttled { .. }
         | Fault::Invalid
-        | Fault::Indeterminate => format!("{action} failed: {error}"),
+        | Fault::Indeterminate => format!("{action} failed: {}", error.cause()),
     }
 }
 

@@ -11,6 +11,8 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
+use tracing::Level;
+
 /// Failed.
 pub const FAILED: u8 = 1;
 
@@ -25,6 +27,15 @@ pub fn fail(code: u8, what: impl Display) -> ExitCode {
     // Nobody is left to be told when standard error is closed.
     let _ = writeln!(std::io::stderr(), "iam-user-controller: {what}");
     ExitCode::from(code)
+}
+
+/// The last words: of the service in its log, in the log's form; of a command on standard error.
+pub fn ends(service: bool, error: &dyn std::error::Error) -> ExitCode {
+    if service && tracing::enabled!(Level::ERROR) {
+        tracing::error!(%error, "the program ends");
+        return ExitCode::from(FAILED);
+    }
+    fail(FAILED, error)
 }
 
 /// Writes to standard output. A reader that has gone, as `head` does, is no failure.

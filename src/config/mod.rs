@@ -187,7 +187,8 @@ pub fn load(
 ) -> Result<Settings, ConfigFaults> {
     let keys = keys();
     let mut faults = Vec::new();
-    let mut below = Figment::from(Toml::string(DEFAULTS));
+    let defaults = Figment::from(Toml::string(DEFAULTS));
+    let mut below = defaults.clone();
     let mut partial = false;
     if let Some(path) = config_file {
         if let Some(dict) = file::read(path, &mut faults) {
@@ -198,7 +199,7 @@ pub fn load(
         }
     }
     let layers = below.clone().merge(Environment::read(env, &keys, &mut faults));
-    let mut reader = Reader::new(below, layers, partial, faults);
+    let mut reader = Reader::new(defaults, below, layers, partial, faults);
     let settings = Settings::read(&mut reader);
     match (settings, reader.into_faults()) {
         (Some(settings), faults) if faults.is_empty() => Ok(settings),

@@ -15,8 +15,11 @@ use super::faults::{Fault, Source};
 use super::key::{Key, nearest};
 use super::render::{self, render};
 
+const A_DAY: Duration = Duration::from_secs(86_400);
+
 /// The layers, and the faults so far.
 pub(super) struct Reader {
+    defaults: Figment,
     /// The defaults and the file.
     below: Figment,
     /// The same with the environment on top.
@@ -35,8 +38,14 @@ struct Given {
 
 impl Reader {
     /// A reader of these layers; `below` is all but the environment.
-    pub(super) fn new(below: Figment, layers: Figment, partial: bool, faults: Vec<Fault>) -> Self {
-        Self { below, layers, partial, faults }
+    pub(super) fn new(
+        defaults: Figment,
+        below: Figment,
+        layers: Figment,
+        partial: bool,
+        faults: Vec<Fault>,
+    ) -> Self {
+        Self { defaults, below, layers, partial, faults }
     }
 
     /// Every fault found.
@@ -122,7 +131,7 @@ impl Reader {
         parse: impl FnOnce(&Raw<'_>) -> Result<T, String>,
     ) -> Option<T> {
         let untyped = matches!(given.source, Source::Variable(_));
-        match parse(&Raw { value: &given.value, untyped }) {
+        match parse(&Raw { value: &given.value, untyped, default: self.default(key) }) {
             Ok(value) => Some(value),
             Err(problem) => {
                 self.faults.push(Fault {
@@ -136,6 +145,11 @@ impl Reader {
                 None
             }
         }
+    }
+
+    /// The value that a key has where it is not set.
+    fn default(&self, key: Key) -> Option<Value> {
+        self.defaults.find_value(&key.to_string()).ok()
     }
 
     fn given(&self, key: Key, layers: &Figment) -> Option<Given> {
@@ -159,6 +173,7 @@ impl Given {
 pub(super) struct Raw<'a> {
     value: &'a Value,
     untyped: bool,
+    default: Option<Value>,
 }
 
 impl Raw<'_> {
@@ -214,7 +229,10 @@ impl Raw<'_> {
 
     /// A duration within bounds.
     pub(super) fn duration(&self, bounds: &Durations) -> Result<Duration, String> {
-        let without_unit = |number: &str| format!("it has no unit: write \"{number}s\" for seconds");
+        let without_unit = |number: &str| {
+            let (unit, name) = self.unit_meant(bounds);
+            format!("it has no unit: write \"{number}{unit}\" for {name}")
+        };
         if self.value.to_num().is_some() {
             return Err(without_unit(&render(self.value)));
         }
@@ -230,6 +248,18 @@ impl Raw<'_> {
         } else {
             Ok(duration)
         }
+    }
+
+    /// The unit of the default, which a number without one was probably meant in.
+    fn unit_meant(&self, bounds: &Durations) -> (&'static str, &'static str) {
+        const UNITS: [(&str, &str); 5] =
+            [("ms", "milliseconds"), ("s", "seconds"), ("m", "minutes"), ("h", "hours"), ("d", "days")];
+        let unit = |text: &str| text.trim_start_matches(|c: char| c.is_ascii_digit()).to_owned();
+        let default = self.default.as_ref().and_then(Value::as_str).map(unit);
+        let meant = UNITS.into_iter().find(|(unit, _)| default.as_deref() == Some(unit));
+        // What has no default and may last for days is an age.
+        let fallback = if bounds.most >= A_DAY { ("d", "days") } else { ("s", "seconds") };
+        meant.unwrap_or(fallback)
     }
 
     /// One of a few words.

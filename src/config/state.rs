@@ -17,6 +17,8 @@ const SUFFIX: &str = "-controller";
 pub struct State {
     /// The name of the table that holds it.
     pub table: String,
+    /// Its name where none is set: the users table's, with an ending.
+    pub default_table: String,
 }
 
 impl State {
@@ -31,11 +33,12 @@ impl State {
             );
             return None;
         }
-        let table = given.unwrap_or_else(|| format!("{}{SUFFIX}", users.name));
+        let default_table = format!("{}{SUFFIX}", users.name);
+        let table = given.unwrap_or_else(|| default_table.clone());
         if let Err(problem) = table_name(&table) {
             reader.conflict(TABLE, format!("the default, {table}, is no name: {problem}"), VALID_NAME.into());
             return None;
         }
-        Some(Self { table })
+        Some(Self { table, default_table })
     }
 }

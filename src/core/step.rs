@@ -148,6 +148,11 @@ impl Step {
         }
     }
 
+    /// Whether it writes or deletes the user's parameter.
+    pub fn writes_parameter(&self) -> bool {
+        matches!(self, Self::Publish { .. } | Self::DeleteParameter)
+    }
+
     /// All names that [`Step::action`] gives.
     pub const ACTIONS: [&'static str; 14] = [
         "create_user",

@@ -54,13 +54,17 @@ pub struct CallError {
     pub detail: String,
 }
 
+impl CallError {
+    /// Why it failed, for a sentence that names the call already.
+    pub fn cause(&self) -> String {
+        let fault = self.fault.as_str();
+        if self.detail.is_empty() { fault.to_owned() } else { format!("{fault} ({})", self.detail) }
+    }
+}
+
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.call, self.fault.as_str())?;
-        if !self.detail.is_empty() {
-            write!(f, " ({})", self.detail)?;
-        }
-        Ok(())
+        write!(f, "{}: {}", self.call, self.cause())
     }
 }
 

@@ -40,8 +40,13 @@ impl<P: Ports> Reconciler<P> {
         self.metrics.acted(step, answer.is_ok());
         match answer {
             Ok(receipt) => {
+                let keys = keys_of(step, observed, &file.memory);
+                let mut keys = keys.iter().map(AccessKeyId::as_str);
+                let (key, other_key, more_keys) =
+                    (keys.next(), keys.next(), keys.next().map(|_| 1 + keys.len()));
+                let parameter = step.writes_parameter().then(|| self.template.name_for(name).to_string());
                 tracing::info!(
-                    user = %name, action = step.action(), key = keys_of(step, observed, &file.memory),
+                    user = %name, action = step.action(), key, other_key, more_keys, parameter,
                     why = plan.why, rule = plan.rule, trigger = trigger.as_str(),
                     request_id = receipt.request_id, "changed"
                 );
@@ -190,8 +195,9 @@ fn already_done(step: &Step, error: ChangeError) -> Result<Receipt, ChangeError>
 }
 
 /// The ids of the keys that a change was about, for its line in the log; `observed` is from before it.
-fn keys_of(step: &Step, observed: &Observed, memory: &Memory) -> Option<String> {
-    let keys: Vec<AccessKeyId> = match step {
+/// Of a user's two keys the current one comes first.
+fn keys_of(step: &Step, observed: &Observed, memory: &Memory) -> Vec<AccessKeyId> {
+    match step {
         Step::CreateKey => match &memory.mint {
             Mint::InHand(hand) => vec![hand.id.clone()],
             Mint::Opened { .. } | Mint::Idle => Vec::new(),
@@ -202,12 +208,14 @@ fn keys_of(step: &Step, observed: &Observed, memory: &Memory) -> Option<String> 
             let before = observed.stored.document().map(ids).unwrap_or_default();
             before.into_iter().filter(|id| !kept.contains(id)).flatten().collect()
         }
-        Step::TagKeys { tags } => tags::key_tags(tags).map(|(_, id)| id).collect(),
+        Step::TagKeys { tags } => {
+            let mut keys: Vec<_> = tags::key_tags(tags).collect();
+            keys.sort_by_key(|(tag, _)| tags.get(*tag).map(String::as_str) != Some(tags::CURRENT));
+            keys.into_iter().map(|(_, id)| id).collect()
+        }
         Step::UntagKeys { tags } => tags.iter().filter_map(|tag| AccessKeyId::parse(tag)).collect(),
         _ => step.key().cloned().into_iter().collect(),
-    };
-    let words: Vec<&str> = keys.iter().map(AccessKeyId::as_str).collect();
-    (!words.is_empty()).then(|| words.join(" "))
+    }
 }
 
 /// What a refusal means for the user's next look.

@@ -310,12 +310,14 @@ impl<P: Ports> Executor<P> {
     fn finish(&mut self, result: Result<(Id, Finished), JoinError>) {
         let (id, finished) = match result {
             Ok((id, finished)) => (id, Some(finished)),
-            Err(error) => {
-                tracing::error!(%error, "the work on a user ended in a fault of the program; it is looked at again");
-                (error.id(), None)
-            }
+            Err(error) => (error.id(), None),
         };
         let Some(key) = self.names.remove(&id) else { return };
+        if finished.is_none() {
+            // Of the panic itself the hook tells. Its words may hold what must not be shown.
+            tracing::error!(user = %key, "the work on a user has panicked; the user is looked at again");
+            self.beat.panicked(self.reconciler.ports.clock().monotonic());
+        }
         self.queue.done(&key);
         let Some(slot) = self.slots.get_mut(&key) else { return };
         let (tickets, holds) = std::mem::take(&mut slot.in_work);
@@ -365,7 +367,7 @@ impl<P: Ports> Executor<P> {
                 let longest = if in_hand(&ledger) { LONGEST_IN_HAND } else { Duration::MAX };
                 let pause = backoff::delay(ledger.failures, clock.random()).min(longest);
                 ledger.failures = ledger.failures.saturating_add(1);
-                tracing::warn!(user = %key, %error, failures = ledger.failures, retry_in = ?pause, "a look failed");
+                tracing::warn!(user = %key, %error, failures = ledger.failures, retry_in = %crate::core::time::spoken(pause), "a look failed");
                 slot.trigger.get_or_insert(Trigger::Retry);
                 self.queue.add_at(key.clone(), monotonic + pause);
             }
