@@ -15,15 +15,18 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Pages};
+use crate::brakes;
 use crate::config::Settings;
+use crate::core::ownership::LONGEST_ARN;
 use crate::core::time::spoken;
-use crate::core::user::UserId;
+use crate::core::user::Own;
 use crate::feed::{FeedMetrics, Lookout};
 use crate::heartbeat::Heartbeat;
 use crate::lease::{Lease, Watch, Watcher};
 use crate::metrics::ProgramMetrics;
-use crate::ports::{CallError, Clock, Identity, Ports, StateStore, UsersTable};
+use crate::ports::{CallError, Clock, Identity, Ports, StateStore, TableDescription, UsersTable};
 use crate::reconcile::{AwsTime, ReconcileMetrics};
+use crate::seals::SealError;
 use crate::status::{Role, Status};
 use crate::survey;
 use crate::sweep::SweepReport;
@@ -58,6 +61,14 @@ pub enum AppError {
     /// The one sweep that was asked for failed.
     #[error("the sweep failed: {0}")]
     Sweep(String),
+    /// Which users are owned cannot be told.
+    #[error("the state table {table}: {problem}")]
+    Seal {
+        /// Its name.
+        table: String,
+        /// What is wrong, and how to mend it.
+        problem: SealError,
+    },
     /// The program was told to stop before it was done.
     #[error("stopped before the sweep was done")]
     Stopped,
@@ -80,8 +91,16 @@ pub(crate) struct Common<P> {
     pub(crate) program: ProgramMetrics,
     pub(crate) looks: ReconcileMetrics,
     pub(crate) feed: FeedMetrics,
-    pub(crate) own_user: Option<UserId>,
+    pub(crate) started: Started,
     pub(crate) mode: Mode,
+}
+
+/// What was found out at the start.
+pub(crate) struct Started {
+    /// Whom the program runs as.
+    pub(crate) own: Own,
+    /// The users table's ARN.
+    pub(crate) table_arn: String,
 }
 
 /// Runs the service until `shutdown`.
@@ -188,7 +207,7 @@ async fn work<P: Ports>(
         () = shutdown.cancelled() => return Ok(None),
         started = start(&ports, &settings) => started?,
     };
-    let common = Common { ports, settings, status, program, looks, feed, own_user: started, mode };
+    let common = Common { ports, settings, status, program, looks, feed, started, mode };
     if common.settings.users.permissions_boundary.is_none() {
         tracing::warn!(
             "users.permissions_boundary is not set: nothing limits what a created user can become"
@@ -268,7 +287,7 @@ async fn stand_by<P: Ports>(
 
 /// Finds out whether everything is there. A call that fails is tried again, for ever: the network may
 /// come later than the program. What a person has to mend ends it.
-async fn start<P: Ports>(ports: &P, settings: &Settings) -> Result<Option<UserId>, AppError> {
+async fn start<P: Ports>(ports: &P, settings: &Settings) -> Result<Started, AppError> {
     let table = settings.table.name.clone();
     let wrong = |problem: &str| AppError::UsersTable { table: table.clone(), problem: problem.to_owned() };
     let described = insist(|| ports.users_table().describe()).await;
@@ -277,6 +296,9 @@ async fn start<P: Ports>(ports: &P, settings: &Settings) -> Result<Option<UserId
     };
     if !described.keyed_by_user_name {
         return Err(wrong("its key is not the hash key UserName (S) alone; this is another table"));
+    }
+    if let Some(problem) = unfit_arn(&described) {
+        return Err(wrong(&problem));
     }
     if described.stream.as_ref().is_none_or(|stream| !stream.enabled) {
         tracing::error!(
@@ -290,9 +312,44 @@ async fn start<P: Ports>(ports: &P, settings: &Settings) -> Result<Option<UserId
     {
         return Err(AppError::StateTable(problem));
     }
+    if let Some(problem) = unfit_replica(settings, &described) {
+        // A table that was served before it got replicas has users that need their keys.
+        let led = insist(|| has_led(ports, &described.arn)).await;
+        if !(led || settings.dry_run) {
+            return Err(wrong(&problem));
+        }
+        tracing::error!(table, "{problem}");
+    }
     let caller = insist(|| ports.identity().caller()).await;
     tracing::info!(account = caller.account, caller = caller.arn, table_arn = described.arn, "connected");
-    Ok(caller.own_user())
+    Ok(Started { own: caller.own(), table_arn: described.arn })
+}
+
+/// Why no user can be owned for this table, if none can.
+pub(crate) fn unfit_arn(table: &TableDescription) -> Option<String> {
+    let length = table.arn.chars().count();
+    (length > LONGEST_ARN).then(|| {
+        format!(
+            "its ARN has {length} characters, and a tag of IAM holds {LONGEST_ARN}; give it a shorter name"
+        )
+    })
+}
+
+/// Why a first start on this table is refused, if it is one of several replicas.
+pub(crate) fn unfit_replica(settings: &Settings, table: &TableDescription) -> Option<String> {
+    (!table.replicas.is_empty() && !settings.table.allow_replicas).then(|| {
+        format!(
+            "it is a global table with replicas in {}, and IAM is one for all Regions: a controller in each of them \
+             would be one too many. Run it in one Region only, and set table.allow_replicas = true there",
+            table.replicas.join(", ")
+        )
+    })
+}
+
+/// Whether this state table has led for the table of this ARN.
+pub(crate) async fn has_led<P: Ports>(ports: &P, table_arn: &str) -> Result<bool, CallError> {
+    let record = ports.state().get(brakes::RECORD).await?;
+    Ok(brakes::read(record.as_slice()).remembers(table_arn))
 }
 
 async fn insist<T, F: Future<Output = Result<T, CallError>>>(call: impl Fn() -> F) -> T {

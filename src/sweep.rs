@@ -21,7 +21,7 @@ use crate::core::observed::Glance;
 use crate::core::plan::State;
 use crate::core::policy::{OrphanAction, Policy};
 use crate::core::time::Timestamp;
-use crate::core::user::{AccessKeyId, UserId, UserName};
+use crate::core::user::{AccessKeyId, Own, UserName};
 use crate::heartbeat::Heartbeat;
 use crate::lease::Guard;
 use crate::pace::{Lane, Pace};
@@ -104,8 +104,8 @@ pub struct Sweeper<P: Ports> {
     pub registry: Arc<Registry>,
     /// Where looks are asked for.
     pub requests: mpsc::Sender<Request>,
-    /// The user that the controller runs as.
-    pub own_user: Option<UserId>,
+    /// Whom the controller runs as.
+    pub own: Own,
     /// Number of the sweep.
     pub number: Arc<AtomicU64>,
     /// Orphans of the sweeps before.
@@ -169,7 +169,7 @@ impl<P: Ports> Sweeper<P> {
 
     async fn identify_table(&self, now: Timestamp) -> Result<(), SweepError> {
         let Some(table) = self.ports.users_table().describe().await? else {
-            return Err(SweepError::NoTable(self.policy.table.clone()));
+            return Err(SweepError::NoTable(self.policy.ownership.table().to_owned()));
         };
         self.brakes.table_seen(&table.arn, &table.id, now).await?;
         Ok(())
@@ -179,12 +179,12 @@ impl<P: Ports> Sweeper<P> {
         let rules = OrphanRules {
             min_age: self.orphans.min_age,
             protected: &|name| self.orphans.protect.matches(name),
-            own_user: self.own_user.as_ref(),
+            own: &self.own,
         };
         Census::take(users, rows, &self.policy, &rules, now)
     }
 
-    /// Asks who of those that are not owned has a console login. An answer that fails ends the sweep:
+    /// Asks which orphans have a console login. An answer that fails ends the sweep:
     /// nobody is taken for a machine for want of an answer.
     async fn spare_people(&self, census: &mut Census) -> Result<(), SweepError> {
         for name in census.perhaps_people(&self.policy) {
@@ -354,13 +354,23 @@ const NAMED: usize = 100;
 
 /// Says once a sweep who is spared for what an operator may not know of; the patterns are their own.
 fn tell_spared(census: &Census) {
-    for why in [Spared::OtherTable, Spared::ConsoleLogin] {
+    for why in [Spared::OtherTable, Spared::NoSeal, Spared::ConsoleLogin] {
         let spared = census.spared.iter().filter(|(_, reason)| **reason == why);
         let names: Vec<&str> = spared.map(|(name, _)| name.as_str()).collect();
         if !names.is_empty() {
             let (users, named) = (names.len(), names.len().min(NAMED));
             let names = names[..named].join(" ");
-            tracing::info!(users, reason = why.as_str(), names, "users without a row are spared");
+            let reason = why.as_str();
+            if why == Spared::NoSeal {
+                tracing::error!(
+                    users,
+                    reason,
+                    names,
+                    "users carry the controller's tags without a valid seal: forged, or sealed under the key of another state table"
+                );
+            } else {
+                tracing::info!(users, reason, names, "users without a row are spared");
+            }
         }
     }
 }

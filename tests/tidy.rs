@@ -20,6 +20,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("registry", &["core", "registry"]),
     ("removals", &["core", "ports", "lease", "removals"]),
     ("brakes", &["core", "ports", "lease", "brakes"]),
+    ("seals", &["core", "ports", "seals"]),
     ("pace", &["core", "ports", "lease", "work", "pace"]),
     ("reconcile", &["core", "ports", "lease", "pace", "brakes", "removals", "registry", "reconcile"]),
     ("work", &["core", "ports", "brakes", "feed", "heartbeat", "reconcile", "registry", "removals", "work"]),

@@ -19,6 +19,8 @@ use crate::core::brake::BrakeSettings;
 use crate::core::cadence::Cadence;
 use crate::core::census::Sightings;
 use crate::core::memory::SETTLE;
+use crate::core::policy::Policy;
+use crate::core::seal::SealKey;
 use crate::core::time::{Timestamp, spoken};
 use crate::feed::{Feed, FeedError, FeedSettings, Outlook};
 use crate::heartbeat::{Heartbeat, Heartbeats};
@@ -27,6 +29,7 @@ use crate::pace::Pace;
 use crate::ports::{Clock, Ports, Record, StateStore};
 use crate::reconcile::{AwsTime, Reconciler};
 use crate::removals::{self, Removals};
+use crate::seals::{self, SealError};
 use crate::status::Role;
 use crate::sweep::{self, Quarantine, SweepReport, Sweeper};
 use crate::work::executor::{Executor, Request};
@@ -39,6 +42,9 @@ const REQUESTS_WAITING: usize = 1_024;
 
 /// What `shutdown.grace` leaves for the last checkpoints, and for the lease.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Pause before the seal key is stored again.
+const SEAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// How a leadership ended.
 pub(super) enum Ended {
@@ -123,6 +129,15 @@ async fn work<P: Ports>(
         () = shutdown.cancelled() => return Ended::Done(None),
         records = super::insist(|| ports.state().load()) => records,
     };
+    let seal_key = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => return Ended::Done(None),
+        key = seal_key(common, &records, guard.token()) => match key {
+            Ok(key) => key,
+            Err(problem) => return Ended::Failed(unsealed(common, problem)),
+        },
+    };
+    let policy = common.settings.policy(common.started.table_arn.clone(), Some(seal_key));
     let (change_sender, changes) = mpsc::channel(CHANGES_WAITING);
     let (request_sender, requests) = mpsc::channel(REQUESTS_WAITING);
     let (gap_sender, gaps) = mpsc::channel(16);
@@ -153,7 +168,7 @@ async fn work<P: Ports>(
     let (stop, drained) = (CancellationToken::new(), CancellationToken::new());
     // Tasks that are dropped with the set: a lost lease ends them all at their next wait.
     let mut parts = JoinSet::new();
-    let built = Built::new(common, &guard, &records, request_sender.clone());
+    let built = Built::new(common, &guard, policy, &records, request_sender.clone());
     let executor = Executor::new(
         built.reconciler,
         common.settings.executor.concurrency,
@@ -205,6 +220,27 @@ async fn work<P: Ports>(
         wind_up(common, &mut parts, &stop, &drained).await;
     }
     ended
+}
+
+/// The key under which users are sealed; a call that fails is tried again.
+async fn seal_key<P: Ports>(
+    common: &Common<P>,
+    records: &[Record],
+    token: u64,
+) -> Result<SealKey, SealError> {
+    loop {
+        match seals::keep(&common.ports, records, token).await {
+            Err(SealError::Call(error)) => {
+                tracing::warn!(%error, "the seal key could not be stored yet; trying again");
+                time::sleep(SEAL_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn unsealed<P: Ports>(common: &Common<P>, problem: SealError) -> AppError {
+    AppError::Seal { table: common.settings.state.table.clone(), problem }
 }
 
 /// Waits for the first part to end, which none does by itself in the service.
@@ -278,6 +314,7 @@ impl<P: Ports> Built<P> {
     fn new(
         common: &Common<P>,
         guard: &Guard<P>,
+        policy: Policy,
         records: &[Record],
         requests: mpsc::Sender<Request>,
     ) -> Self {
@@ -293,27 +330,27 @@ impl<P: Ports> Built<P> {
             ports: ports.clone(),
             lease: guard.clone(),
             pace: pace.clone(),
-            policy: settings.policy(),
+            policy: policy.clone(),
             path: settings.users.path.clone(),
             template: settings.parameters.template.clone(),
             brakes: brakes.clone(),
             removals: Removals::new(ports.clone(), guard.clone()),
             registry: common.status.users.clone(),
             metrics: common.looks.clone(),
-            own_user: common.own_user.clone(),
+            own_user: common.started.own.user.clone(),
             sweep: number.clone(),
         };
         let sweeper = Sweeper {
             ports: ports.clone(),
             lease: guard.clone(),
             pace,
-            policy: settings.policy(),
+            policy,
             orphans: settings.orphans.clone(),
             full_every: settings.sweep.full_every,
             brakes: brakes.clone(),
             registry: common.status.users.clone(),
             requests,
-            own_user: common.own_user.clone(),
+            own: common.started.own.clone(),
             number,
             sightings: read::<Sightings>(records, sweep::ORPHANS_RECORD),
             quarantine: read::<Quarantine>(records, sweep::QUARANTINE_RECORD).into_keys(),

@@ -6,12 +6,14 @@
 use std::process::ExitCode;
 
 use super::{FAILED, say};
+use crate::app;
 use crate::config::Settings;
 use crate::core::user::UserName;
 use crate::ports::{
     CallError, Directory, Fault, Identity, Ports, StateStore, StreamError, Streams, UsersTable, Vault,
 };
 use crate::reconcile::AwsTime;
+use crate::survey::Surveyor;
 
 /// A name that is as good as any to try permissions with.
 const NOBODY: &str = "iam-user-controller-check";
@@ -30,6 +32,7 @@ pub async fn run<P: Ports>(ports: &P, settings: &Settings) -> ExitCode {
     findings.extend(users_table(ports, settings).await);
     findings.push(state_table(ports, settings).await);
     findings.extend(permissions(ports, settings).await);
+    findings.extend(adoptions(ports, settings).await);
     findings.push(clock(ports));
     if settings.users.permissions_boundary.is_none() {
         let note = "users.permissions_boundary is not set: nothing limits what a created user can become";
@@ -67,6 +70,14 @@ async fn users_table<P: Ports>(ports: &P, settings: &Settings) -> Vec<Finding> {
         Err(error) => return vec![Finding::Bad(wants("dynamodb:DescribeTable", &error))],
     };
     let mut findings = vec![Finding::Good(format!("the users table is {}", table.arn))];
+    if let Some(problem) = app::unfit_arn(&table) {
+        findings.push(Finding::Bad(format!("the users table {name}: {problem}")));
+    }
+    if let Some(problem) = app::unfit_replica(settings, &table) {
+        let led = app::has_led(ports, &table.arn).await.unwrap_or(false);
+        let text = format!("the users table {name}: {problem}");
+        findings.push(if led { Finding::Note(text) } else { Finding::Bad(text) });
+    }
     if !table.keyed_by_user_name {
         findings.push(Finding::Bad(format!("the key of {name} is not the hash key UserName (S) alone")));
     }
@@ -88,6 +99,19 @@ async fn users_table<P: Ports>(ports: &P, settings: &Settings) -> Vec<Finding> {
         )),
     });
     findings
+}
+
+/// Who has a row, exists, and will not be adopted: to be known before anything is switched over.
+async fn adoptions<P: Ports>(ports: &P, settings: &Settings) -> Vec<Finding> {
+    let Ok(caller) = ports.identity().caller().await else { return Vec::new() };
+    match (Surveyor { ports, settings, own: caller.own() }).not_adopted().await {
+        Ok((refused, note)) => {
+            let refused = refused.into_iter().map(|(name, why)| format!("{name} will not be adopted: {why}"));
+            note.into_iter().chain(refused).map(Finding::Note).collect()
+        }
+        // What is wrong with the call is said above.
+        Err(error) => vec![Finding::Note(format!("who would be adopted could not be found out: {error}"))],
+    }
 }
 
 async fn state_table<P: Ports>(ports: &P, settings: &Settings) -> Finding {

@@ -83,7 +83,7 @@ async fn sweep<P: Ports>(
 }
 
 async fn survey<P: Ports>(ports: &P, settings: &Settings) -> Result<SweepReport, CallError> {
-    let own_user = ports.identity().caller().await?.own_user();
-    let (_, report) = Surveyor { ports, settings, own_user }.instead_of_a_sweep().await?;
+    let own = ports.identity().caller().await?.own();
+    let (_, report) = Surveyor { ports, settings, own }.instead_of_a_sweep().await?;
     Ok(report)
 }

@@ -13,7 +13,9 @@ use figment::providers::{Format, Toml};
 use figment::value::Dict;
 use figment::{Figment, Metadata, Profile, Provider};
 
+use crate::core::ownership::Ownership;
 use crate::core::policy::Policy;
+use crate::core::seal::SealKey;
 
 pub use deletions::{Deletions, Percent};
 pub use environment::of_this_process;
@@ -100,12 +102,16 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The settings that decide what happens to a user.
-    pub fn policy(&self) -> Policy {
+    /// The settings that decide what happens to a user, for the users table of this ARN, and under the
+    /// seal key of the state table.
+    pub fn policy(&self, table_arn: String, seal_key: Option<SealKey>) -> Policy {
+        let paths = std::iter::once(&self.users.path).chain(&self.users.adopt_paths);
         Policy {
-            table: self.table.name.clone(),
+            ownership: Ownership::new(self.table.name.clone(), table_arn, seal_key),
             boundary: self.users.permissions_boundary.clone(),
             adopt: self.users.adopt,
+            adopt_paths: paths.cloned().collect(),
+            adopt_from: self.users.adopt_from.clone(),
             rotate_after: self.keys.rotate_after,
             delete_after: self.keys.delete_after,
             min_overlap: self.keys.min_overlap,

@@ -50,7 +50,7 @@ pub struct Orphans {
     pub action: OrphanAction,
     /// Names that no sweep deletes.
     pub protect: ProtectedNames,
-    /// Whether users with a console login that are not owned are orphans like others.
+    /// Whether users with a console login are orphans like others.
     pub include_console_users: bool,
     /// A victim is at least this old.
     pub min_age: Duration,

@@ -28,10 +28,13 @@ const fn row(key: &'static str, default: Option<&'static str>, toml: &'static st
 const CONTRACT: &[Row] = &[
     row("dry_run",                    Some("false"),                          "true",                 "true"),
     row("table.name",                 None,                                   "'123'",                "123"),
+    row("table.allow_replicas",       Some("false"),                          "true",                 "true"),
     row("state.table",                None,                                   "'0x10'",               "0x10"),
     row("users.path",                 Some("\"/\""),                          "'/bots/'",             "/bots/"),
     row("users.permissions_boundary", None,      "'arn:aws-cn:iam::123456789012:policy/p/b'", "arn:aws-cn:iam::123456789012:policy/p/b"),
     row("users.adopt",                Some("\"tagged\""),                     "'always'",             "always"),
+    row("users.adopt_paths",          Some("[]"),                             "['/a/', '/b/c/']",     r#"["/a/", "/b/c/"]"#),
+    row("users.adopt_from",           Some("[]"),  "['arn:aws-cn:dynamodb:cn-north-1:123456789012:table/old']", r#"["arn:aws-cn:dynamodb:cn-north-1:123456789012:table/old"]"#),
     row("keys.rotate_after",          Some("\"15d\""),                        "'2s'",                 "2s"),
     row("keys.delete_after",          Some("\"30d\""),                        "'20d 4s'",             "20d 4s"),
     row("keys.min_overlap",           None,                                   "'1h 30m'",             "1h 30m"),
@@ -426,7 +429,7 @@ fn an_empty_variable_of_a_key_without_default_leaves_the_layers_below() {
     ];
     let settings = load_text(toml, &env).unwrap();
     assert_eq!((settings.table.name.as_str(), settings.state.table.as_str()), ("true", "true-controller"));
-    let policy = settings.policy();
+    let policy = settings.policy("arn".to_owned(), None);
     assert_eq!(policy.boundary.as_deref(), Some("arn:aws:iam::aws:policy/ReadOnlyAccess"));
     assert_eq!(policy.min_overlap, Duration::from_secs(15 * 86_400) / 2);
     assert_eq!((settings.parameters.kms_key_id, settings.http.expose_users), (None, false));

@@ -292,6 +292,11 @@ impl Brake {
         }
     }
 
+    /// Whether the table of this ARN is the remembered one.
+    pub fn remembers(&self, arn: &str) -> bool {
+        self.table.as_ref().is_some_and(|table| table.arn == arn)
+    }
+
     /// Whether a table is remembered that another one would differ from.
     pub fn knows_table(&self) -> bool {
         self.table.is_some()

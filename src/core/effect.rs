@@ -105,7 +105,7 @@ impl Observed {
 
     /// Nothing at all: no user, no key, no parameter.
     pub fn nothing() -> Self {
-        Self { user: None, keys: Vec::new(), stored: Stored::Missing, leftovers: None }
+        Self { user: None, keys: Vec::new(), stored: Stored::Missing, leftovers: None, sign_in: None }
     }
 
     fn with_user(&mut self, change: impl FnOnce(&mut User)) {

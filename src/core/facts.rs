@@ -103,7 +103,7 @@ impl<'a> Facts<'a> {
 
     /// The user, when it is owned.
     pub(super) fn owned(&self) -> Option<&'a User> {
-        self.user().filter(|user| tags::owned(&user.tags, &self.view.policy.table))
+        self.user().filter(|user| self.view.policy.ownership.owns(user))
     }
 
     pub(super) fn hand(&self) -> Option<&'a Hand> {

@@ -10,11 +10,13 @@ pub mod memory;
 #[cfg(test)]
 mod model;
 pub mod observed;
+pub mod ownership;
 pub mod parameter_name;
 pub mod plan;
 pub mod policy;
 pub mod rotation;
 mod rules;
+pub mod seal;
 pub mod secret;
 pub mod step;
 pub mod tags;

@@ -13,6 +13,8 @@ pub struct User {
     pub name: UserName,
     /// The id, which no other user ever has.
     pub id: UserId,
+    /// The path, which begins and ends with a slash.
+    pub path: String,
     /// When it was created; IAM tells whole seconds.
     pub created: Timestamp,
     /// The ARN of the policy that limits what the user can become.
@@ -104,6 +106,15 @@ pub enum Leftover {
     AttachedPolicy(String),
 }
 
+/// What lets a person work as the user: a service's user has neither.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignIn {
+    /// A console password.
+    pub console: bool,
+    /// An MFA device.
+    pub mfa: bool,
+}
+
 /// All that one look at a user saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
@@ -115,6 +126,8 @@ pub struct Observed {
     pub stored: Stored,
     /// What must go before the user can be deleted; only listed for a teardown.
     pub leftovers: Option<Vec<Leftover>>,
+    /// Whether it is a person's; only asked for an adoption.
+    pub sign_in: Option<SignIn>,
 }
 
 impl Stored {

@@ -115,6 +115,8 @@ pub enum Next {
     Prove,
     /// List what stands in the way of DeleteUser.
     ListLeftovers,
+    /// Ask whether the user is a person's.
+    AskSignIn,
     /// Ask the deletion brake.
     AskToDelete(UserId, Evidence),
     /// Nothing can be done before this time.

@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
+use super::ownership::Ownership;
+
 /// Everything in the configuration that decides what happens to a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// The users table's name: the value of the ownership tag `iam-user-controller:table`.
-    pub table: String,
+    /// The users table for which users are owned, and the proof of it.
+    pub ownership: Ownership,
     /// ARN that every user must have as its permissions boundary; `None` leaves boundaries alone.
     pub boundary: Option<String>,
     /// Which existing users may be taken over.
     pub adopt: Adopt,
+    /// IAM paths at or below which they may be: `users.path`, and those of `users.adopt_paths`.
+    pub adopt_paths: Vec<String>,
+    /// ARNs of other tables whose users may be taken over: this table succeeds those.
+    pub adopt_from: Vec<String>,
     /// Age at which the current key gets a successor.
     pub rotate_after: Duration,
     /// Age at which a key with a successor is deleted.
@@ -19,7 +25,7 @@ pub struct Policy {
     pub min_overlap: Duration,
     /// Whether a user that is not owned may be an orphan, and so be deleted.
     pub orphan_scope: OrphanScope,
-    /// Whether that goes for users with a console login, too.
+    /// Whether users with a console login may be orphans, too.
     pub include_console_users: bool,
     /// What to do about keys that the controller did not make.
     pub foreign: ForeignKeys,
@@ -35,7 +41,8 @@ pub struct Policy {
 pub enum Adopt {
     /// None.
     Never,
-    /// Those with a tag `<one of its access key ids>` = `current` or `pending_deletion`.
+    /// Those with a tag `<one of its access key ids>` = `current` or `pending_deletion`, below an allowed
+    /// path, and without a console login or an MFA device.
     Tagged,
     /// All of them.
     Always,

@@ -10,7 +10,8 @@ use super::user::{AccessKeyId, UserId};
 /// "No answer" always means that the call may have taken effect; the next look finds out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Create the user with its boundary, the ownership tags and the `minting` tag, in one call.
+    /// Create the user with its boundary, the ownership tags with their seal, and the `minting` tag, in
+    /// one call.
     ///
     /// Before: a row, and no such user. Crash before: nothing. Crash after, or no answer: an owned
     /// user with an open mint and no key; rule `lost_mint` waits until no key can appear any more,

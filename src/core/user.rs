@@ -99,6 +99,16 @@ impl fmt::Display for UserId {
     }
 }
 
+/// Whom the controller itself runs as, as far as AWS tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Own {
+    /// The user, when it is one and no role.
+    pub user: Option<UserId>,
+    /// The name of the session, when it is one. AWS does not tell which user has begun it; tools name it
+    /// after that user.
+    pub session: Option<String>,
+}
+
 /// The public half of an access key (`AKIA…`; an emulator's may begin otherwise).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]

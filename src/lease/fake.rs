@@ -210,6 +210,10 @@ impl Clock for Machine {
     fn random(&self) -> u64 {
         0
     }
+
+    fn key_material(&self) -> Option<[u8; 32]> {
+        None
+    }
 }
 
 impl Ports for Machine {

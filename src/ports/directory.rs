@@ -59,6 +59,9 @@ pub trait Directory: Send + Sync {
     /// Whether the user has a console password.
     fn has_console_login(&self, name: &UserName) -> impl Future<Output = Result<bool, CallError>> + Send;
 
+    /// Whether the user has an MFA device.
+    fn has_mfa_device(&self, name: &UserName) -> impl Future<Output = Result<bool, CallError>> + Send;
+
     /// Everything but keys that IAM demands gone before it deletes the user, in teardown order.
     fn leftovers(&self, name: &UserName) -> impl Future<Output = Result<Vec<Leftover>, CallError>> + Send;
 

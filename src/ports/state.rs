@@ -1,11 +1,12 @@
 //! What the controller remembers across restarts and replicas.
 
+use std::fmt;
 use std::future::Future;
 
 use super::CallError;
 
-/// One record of the state table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One record of the state table. One of them holds a key, so no body is ever shown.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     /// The hash key `Id`, such as `lease` or `checkpoint/<stream>/<shard>`.
     pub id: String,
@@ -13,6 +14,12 @@ pub struct Record {
     pub body: String,
     /// Fencing token of the leader that wrote it; never goes down.
     pub token: u64,
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Record({:?}, {} bytes, token {})", self.id, self.body.len(), self.token)
+    }
 }
 
 /// Why the state was not read or written.

@@ -57,6 +57,9 @@ impl Directory for Untouched {
     async fn has_console_login(&self, _name: &UserName) -> Result<bool, CallError> {
         unreachable!("{NOT_HERE}")
     }
+    async fn has_mfa_device(&self, _name: &UserName) -> Result<bool, CallError> {
+        unreachable!("{NOT_HERE}")
+    }
     async fn leftovers(&self, _name: &UserName) -> Result<Vec<Leftover>, CallError> {
         unreachable!("{NOT_HERE}")
     }

@@ -6,6 +6,7 @@ use crate::core::document::KeyDocument;
 use crate::core::memory::{Hand, Memory, Mint};
 use crate::core::observed::{Key, Observed, Tags, User};
 use crate::core::plan::Plan;
+use crate::core::policy::Policy;
 use crate::core::step::Step;
 use crate::core::tags;
 use crate::core::time::Timestamp;
@@ -71,9 +72,10 @@ impl<P: Ports> Reconciler<P> {
         let call = self.ports.directory().user(name);
         let seen = self.pace.read(&self.ports, Lane::Iam, call).await?;
         let condemned = file.memory.condemned.as_ref() == Some(&expected.id);
+        let Policy { ownership, orphan_scope, .. } = &self.policy;
         let same = seen.is_some_and(|seen| {
-            let ours = tags::owned(&seen.tags, &self.policy.table);
-            seen.id == expected.id && (ours || condemned && tags::sweepable(&seen.tags, &self.policy))
+            let ours = ownership.owns(&seen) || condemned && ownership.sweepable(&seen, *orphan_scope);
+            seen.id == expected.id && ours
         });
         if same {
             return Ok(());
@@ -134,14 +136,15 @@ impl<P: Ports> Reconciler<P> {
         observed: &mut Observed,
         file: &mut File,
     ) -> Result<Receipt, ChangeError> {
-        let mut tags = tags::ownership(&self.policy.table);
-        tags.insert(tags::MINTING.to_owned(), minting.to_string());
-        let boundary = self.policy.boundary.clone();
-        let new = NewUser { name: name.clone(), path: self.path.clone(), boundary: boundary.clone(), tags };
         file.memory.mint = Mint::Opened { at: minting, sent: false };
         file.memory.last_mint = Some(minting);
+        let mut tags = self.policy.ownership.tags(name, AwsTime::of(self.ports.clock()).now);
+        tags.insert(tags::MINTING.to_owned(), minting.to_string());
+        let (path, boundary) = (self.path.clone(), self.policy.boundary.clone());
+        let new = NewUser { name: name.clone(), path, boundary, tags };
         let (id, created, receipt) = self.iam(self.ports.directory().create_user(&new)).await?;
-        observed.user = Some(User { name: name.clone(), id, created, boundary, tags: new.tags });
+        let NewUser { name, path, boundary, tags } = new;
+        observed.user = Some(User { name, id, path, created, boundary, tags });
         Ok(receipt)
     }
 

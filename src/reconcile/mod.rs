@@ -11,7 +11,7 @@ mod report;
 
 pub use ledger::{File, Ledger};
 pub use metrics::{ReconcileMetrics, Trigger};
-pub use observe::{AwsTime, observe};
+pub use observe::{AwsTime, observe, sign_in};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -239,6 +239,10 @@ impl<P: Ports> Reconciler<P> {
                     }
                     Err(error) => Err(error.into()),
                 }
+            }
+            Next::AskSignIn => {
+                observed.sign_in = Some(sign_in(&self.ports, &self.pace, name).await?);
+                Ok(())
             }
             Next::AskToDelete(user, evidence) => {
                 self.ask_to_delete(name, desired, user, *evidence, file).await

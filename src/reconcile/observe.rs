@@ -1,10 +1,10 @@
 //! Reads everything that a plan depends on.
 
-use futures_util::future::try_join3;
+use futures_util::future::{try_join, try_join3};
 
 use super::{File, Reconciler};
 use crate::core::document::KeyDocument;
-use crate::core::observed::{Observed, Stored};
+use crate::core::observed::{Observed, SignIn, Stored};
 use crate::core::parameter_name::ParameterTemplate;
 use crate::core::time::Timestamp;
 use crate::core::user::UserName;
@@ -59,7 +59,18 @@ pub async fn observe<P: Ports>(
     let keys = pace.read(ports, Lane::Iam, ports.directory().keys(name));
     let (user, keys, stored) = try_join3(user, keys, stored).await?;
     let keys = if user.is_some() { keys.unwrap_or_default() } else { Vec::new() };
-    Ok(Observed { user, keys, stored: stored_as(stored), leftovers: None })
+    Ok(Observed { user, keys, stored: stored_as(stored), leftovers: None, sign_in: None })
+}
+
+/// Asks whether a user is a person's.
+///
+/// # Errors
+/// When a call fails: nobody is taken for a machine for want of an answer.
+pub async fn sign_in<P: Ports>(ports: &P, pace: &Pace, name: &UserName) -> Result<SignIn, CallError> {
+    let console = pace.read(ports, Lane::Iam, ports.directory().has_console_login(name));
+    let mfa = pace.read(ports, Lane::Iam, ports.directory().has_mfa_device(name));
+    let (console, mfa) = try_join(console, mfa).await?;
+    Ok(SignIn { console, mfa })
 }
 
 impl<P: Ports> Reconciler<P> {
@@ -71,7 +82,7 @@ impl<P: Ports> Reconciler<P> {
         let parameter = self.template.name_for(name);
         let call = self.ports.vault().get(&parameter);
         let stored = self.pace.read(&self.ports, Lane::ParameterReads, call).await?;
-        Ok(Observed { user, keys, stored: stored_as(stored), leftovers: None })
+        Ok(Observed { user, keys, stored: stored_as(stored), leftovers: None, sign_in: None })
     }
 }
 

@@ -135,7 +135,7 @@ def test_the_user_that_the_controller_runs_as_is_never_managed(endpoints, tmp_pa
         account.iam.put_user_policy(UserName=me, PolicyName="everything", PolicyDocument=EVERYTHING)
         key, secret = account.mint(me)
         account.put_document(me, {"current": {"AccessKeyID": key, "SecretAccessKey": secret}})
-        tags = {"managed-by": "iam-user-controller", "iam-user-controller:table": world.table, key: "current"}
+        tags = account.ownership(me, world.table) | {key: "current"}
         account.iam.tag_user(UserName=me, Tags=[{"Key": k, "Value": v} for k, v in tags.items()])
         world.put(me)
         world.put(other)

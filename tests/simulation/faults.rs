@@ -46,6 +46,7 @@ calls! {
     GetUser "iam:GetUser" Iam,
     ListKeys "iam:ListAccessKeys" Iam,
     GetLogin "iam:GetLoginProfile" Iam,
+    ListMfa "iam:ListMFADevices" Iam,
     ListLeftovers "iam:ListLeftovers" Iam,
     CreateUser "iam:CreateUser" IamChange,
     TagUser "iam:TagUser" IamChange,

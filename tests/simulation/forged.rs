@@ -4,10 +4,11 @@
 //! controller did not make are to be revoked. Nothing is sent to change any of those users, and the
 //! rule that refuses is told.
 
-use iam_user_controller::core::observed::Tags;
+use iam_user_controller::core::observed::{Leftover, Tags};
 use iam_user_controller::core::policy::ForeignKeys;
 use tracing::Level;
 
+use crate::account::{TABLE, TABLE_ARN};
 use crate::harness::{Act, Report, Scenario};
 use crate::matrix::Log;
 use crate::program;
@@ -15,7 +16,6 @@ use crate::stories::{self, put, remove, secs};
 use crate::wrong::{self, Flaw};
 
 const MANAGED_BY: (&str, &str) = ("managed-by", "iam-user-controller");
-const TABLE: &str = "iam-user-controller:table";
 
 /// One attempt.
 struct Attempt {
@@ -49,11 +49,31 @@ fn tagged(name: &str, tags: &[(&str, &str)]) -> impl Iterator<Item = Act> {
     tags.into_iter().map(move |(key, value)| Act::SetTag(name.clone(), key, value))
 }
 
+fn copy_of_zoe(name: &str) -> Act {
+    Act::CopyTags("zoe".to_owned(), name.to_owned())
+}
+
+fn forge(name: &str) -> Act {
+    Act::ForgeTags(name.to_owned())
+}
+
+fn moved(name: &str) -> Act {
+    Act::SetPath(name.to_owned(), "/staff/".to_owned())
+}
+
 fn attempts() -> Vec<Attempt> {
     let conflict = |what, name, made| Attempt { what, victim: name, row: name, made, rule: Some("adopt") };
     let invalid = |what, row| Attempt { what, victim: "admin", row, made: Vec::new(), rule: None };
-    let others = [MANAGED_BY, (TABLE, "others")];
+    let others =
+        [MANAGED_BY, (TABLE, "users"), (TABLE_ARN, "arn:aws:dynamodb:us-east-1:123456789012:table/users")];
     let elsewhere = [adoptable("elsewhere")].into_iter().chain(tagged("elsewhere", &others)).collect();
+    let with =
+        |name: &str, acts: Vec<Act>| by_hand(name, &[("team", "platform")]).into_iter().chain(acts).collect();
+    let person = |name: &str, leftover| {
+        let name = name.to_owned();
+        vec![adoptable(&name), Act::AddLeftover(name, leftover)]
+    };
+    let phone = Leftover::MfaDevice { serial: "GAHT12345678".to_owned() };
     let stripped = vec![adoptable("stripped"), Act::StripKeyTags("stripped".to_owned())];
     let another = [("AKIAANOTHERUSERSKEY1", "current")];
     let mint = [("iam-user-controller:minting", "2026-01-01T00:00:00Z")];
@@ -64,7 +84,12 @@ fn attempts() -> Vec<Attempt> {
         conflict("only the first ownership tag", "half-1", by_hand("half-1", &[MANAGED_BY])),
         conflict("only the second ownership tag", "half-2", by_hand("half-2", &[(TABLE, "users")])),
         conflict("an open mint and no more", "minting", by_hand("minting", &mint)),
-        conflict("owned from another table, its key tagged", "elsewhere", elsewhere),
+        conflict("owned from another Region's table, its key tagged", "elsewhere", elsewhere),
+        conflict("all of an owned user's tags", "copied", with("copied", vec![copy_of_zoe("copied")])),
+        conflict("all ownership tags, and a made-up seal", "sealed", with("sealed", vec![forge("sealed")])),
+        conflict("its key tagged, and a console login", "person", person("person", Leftover::LoginProfile)),
+        conflict("its key tagged, and an MFA device", "phone", person("phone", phone)),
+        conflict("its key tagged, and a path elsewhere", "staff", vec![adoptable("staff"), moved("staff")]),
         Attempt {
             what: "an adoptable user in upper case",
             victim: "chief",
@@ -94,7 +119,10 @@ fn attempts() -> Vec<Attempt> {
 }
 
 fn scenario(attempts: &[Attempt]) -> Scenario {
-    let mut scenario = stories::with("forged rows", |rules| rules.policy.foreign = ForeignKeys::Revoke);
+    let mut scenario = stories::with("forged rows", |rules| {
+        rules.policy.foreign = ForeignKeys::Revoke;
+        rules.policy.adopt_paths = vec!["/bots/".to_owned()];
+    });
     scenario.account.conduct.own_user = Some("robot".to_owned());
     for attempt in attempts {
         let row = attempt.row;
@@ -145,7 +173,7 @@ fn rows_hand_out_no_key_of_change_and_delete_nobody_who_is_not_owned() {
         let outcome = attempt.rule.map_or("invalid", |_| "conflict");
         eprintln!("forged row, {}: {outcome} ({})", attempt.what, attempt.rule.unwrap_or("no IAM name"));
     }
-    for flaw in [Flaw::AdoptsAll, Flaw::OwnsAll, Flaw::ForgetsItself] {
+    for flaw in [Flaw::AdoptsAll, Flaw::OwnsAll, Flaw::OwnsByName, Flaw::IgnoresSeal, Flaw::ForgetsItself] {
         let (report, log) = Log::of(Level::DEBUG, || wrong::run(0, &scenario, flaw));
         let missed = missed(&attempts, &report, &log);
         assert!(!missed.is_empty(), "{flaw:?} passes, too");

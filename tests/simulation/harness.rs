@@ -16,7 +16,7 @@ use iam_user_controller::core::observed::{Leftover, Tags};
 use iam_user_controller::core::user::UserName;
 use tokio_util::sync::CancellationToken;
 
-use crate::account::{Account, AccountSettings, Made, ReplicaPorts, World};
+use crate::account::{Account, AccountSettings, Made, ReplicaPorts, SEAL, TABLE, TABLE_ARN, World};
 use crate::faults::{Call, Fired, Outage, Weather};
 use crate::invariants::{self, Excuse};
 use crate::occasions::Occasion;
@@ -81,6 +81,16 @@ pub(crate) enum Act {
         current: Duration,
         pending: Option<Duration>,
     },
+    /// The same in the other Region, as far as it is about a table or a user.
+    Elsewhere(Box<Act>),
+    /// Somebody writes all tags of the first user onto the second one.
+    CopyTags(String, String),
+    /// Somebody writes our ownership tags onto a user, with a seal that they have made up.
+    ForgeTags(String),
+    /// Somebody tags each key of a user as the function tags keys.
+    TagKeys(String),
+    /// Somebody moves a user to another path.
+    SetPath(String, String),
     /// These calls go wrong until [`Act::Mend`].
     Break(Vec<Outage>),
     Mend,
@@ -122,6 +132,8 @@ pub(crate) struct Scenario {
     pub(crate) account: AccountSettings,
     /// Clock skew in milliseconds and drift in millionths of each replica.
     pub(crate) replicas: Vec<(i64, i64)>,
+    /// The same of each replica in the other Region, which has a table of the same name.
+    pub(crate) elsewhere: Vec<(i64, i64)>,
     /// Done before the first process starts.
     pub(crate) before: Vec<Act>,
     /// When after the start, and what.
@@ -145,12 +157,23 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
+    /// How many processes of the program there are at once.
+    fn processes(&self) -> usize {
+        self.replicas.len() + self.elsewhere.len()
+    }
+
+    /// The Regions that have a controller.
+    fn regions(&self) -> std::ops::Range<usize> {
+        0..if self.elsewhere.is_empty() { 1 } else { 2 }
+    }
+
     pub(crate) fn new(name: &'static str, account: AccountSettings) -> Self {
         let sweep = account.sweep_every;
         Self {
             name,
             account,
             replicas: vec![(0, 0)],
+            elsewhere: Vec::new(),
             before: Vec::new(),
             acts: Vec::new(),
             restart: (Duration::from_millis(100), Duration::from_secs(5)),
@@ -249,7 +272,7 @@ where
     let stage = Stage {
         account: account.clone(),
         scenario,
-        shutdowns: RefCell::new(vec![CancellationToken::new(); scenario.replicas.len()]),
+        shutdowns: RefCell::new(vec![CancellationToken::new(); scenario.processes()]),
         found: RefCell::new(Vec::new()),
     };
     account.operate(|world| world.max_calls = scenario.max_calls);
@@ -257,17 +280,24 @@ where
         stage.perform(act).await;
     }
     account.operate(|world| {
-        // What was there before the first process has been there for ever.
-        world.table.life.values_mut().for_each(|life| life.present_since_ms = 0);
-        if scenario.replicas.iter().any(|clock| *clock != (0, 0)) {
+        if scenario.replicas.iter().chain(&scenario.elsewhere).any(|clock| *clock != (0, 0)) {
             world.occasions.add(Occasion::ClockWrong, "");
         }
         if world.rules.policy.rotate_after < DAY {
             world.occasions.add(Occasion::Aged, "");
         }
     });
-    let replicas: Vec<usize> =
-        scenario.replicas.iter().map(|(skew, drift)| account.add_replica(*skew, *drift)).collect();
+    for region in scenario.regions() {
+        // What was there before the first process has been there for ever.
+        account.operate_in(region, |world| {
+            world.table.life.values_mut().for_each(|life| life.present_since_ms = 0);
+        });
+    }
+    let regions = [&scenario.replicas, &scenario.elsewhere];
+    let replicas: Vec<usize> = (regions.into_iter().enumerate())
+        .flat_map(|(region, clocks)| clocks.iter().map(move |clock| (region, clock)))
+        .map(|(region, (skew, drift))| account.add_replica_in(region, *skew, *drift))
+        .collect();
     let processes = join_all(replicas.iter().map(|replica| stage.supervise(*replica, seed, &start)));
     let settled_after = tokio::select! {
         biased;
@@ -277,7 +307,8 @@ where
     };
     account.end();
     let world = account.lock();
-    let mut violations = world.book.violations().to_vec();
+    let mut violations: Vec<String> =
+        world.books().iter().flat_map(|book| book.violations().to_vec()).collect();
     violations.append(&mut stage.found.borrow_mut());
     Report {
         scenario: scenario.name,
@@ -288,10 +319,10 @@ where
         simulated: Duration::from_millis(world.elapsed_ms()),
         settled_after,
         fired: world.faults.fired.clone(),
-        deleted: (world.book.deleted.iter())
+        deleted: (world.books().iter().flat_map(|book| &book.deleted))
             .map(|(at, name)| (Duration::from_millis(*at), name.clone()))
             .collect(),
-        sent: (world.book.sent.iter())
+        sent: (world.books().iter().flat_map(|book| &book.sent))
             .map(|(at, call, name)| (Duration::from_millis(*at), *call, name.clone()))
             .collect(),
         written: world.book.written.clone(),
@@ -375,7 +406,7 @@ impl Stage<'_> {
         tokio::time::sleep((began + self.scenario.faults_until).saturating_sub(self.elapsed())).await;
         self.account.operate(|world| world.faults.off = true);
         self.account.set_clocks_right();
-        for replica in 0..self.scenario.replicas.len() {
+        for replica in 0..self.scenario.processes() {
             self.account.resume(replica);
         }
         let quiet_since = self.elapsed();
@@ -385,7 +416,7 @@ impl Stage<'_> {
             let settled_after = self.settle(quiet_since).await?;
             self.only_the_leader_goes_on();
             tokio::time::sleep(LOOKED_AT).await;
-            if self.account.operate(|world| invariants::unsettled(world)).breaks_nothing() {
+            if self.unsettled().is_empty() {
                 self.listen().await;
                 return Some(settled_after);
             }
@@ -400,8 +431,7 @@ impl Stage<'_> {
                 resumed = self.elapsed();
                 self.perform(&Act::ResumeDeletions).await;
             }
-            let (left, calls) =
-                self.account.operate(|world| (invariants::unsettled(world).broken(), world.calls));
+            let (left, calls) = (self.unsettled(), self.account.operate(|world| world.calls));
             let passed = self.elapsed().saturating_sub(since);
             if left.is_empty() {
                 return Some(passed);
@@ -422,36 +452,56 @@ impl Stage<'_> {
 
     /// The others would watch the lease and change nothing: half of all calls of a history.
     fn only_the_leader_goes_on(&self) {
-        let Some(leader) = self.account.operate(|world| world.book.holder()) else { return };
-        (0..self.scenario.replicas.len())
-            .filter(|replica| *replica != leader)
-            .for_each(|replica| self.account.pause(replica));
+        for region in self.scenario.regions() {
+            let Some(leader) = self.account.operate_in(region, |world| world.book.holder()) else { continue };
+            (0..self.scenario.processes())
+                .filter(|replica| *replica != leader && self.account.region_of(*replica) == region)
+                .for_each(|replica| self.account.pause(replica));
+        }
+    }
+
+    /// What is left to do in any Region.
+    fn unsettled(&self) -> Vec<String> {
+        let regions = self.scenario.regions();
+        regions
+            .flat_map(|region| self.account.operate_in(region, |world| invariants::unsettled(world).broken()))
+            .collect()
     }
 
     /// Nothing is changed any more, but of a user that there is an excuse for.
     async fn listen(&self) {
         let silence = self.scenario.silence;
-        let (excuses, changes, since) = self
-            .account
-            .operate(|world| (invariants::may_change(world, silence), world.changes, world.book.sent.len()));
+        let mut excuses = BTreeMap::new();
+        let mut sent_before = Vec::new();
+        for region in self.scenario.regions() {
+            let (known, sent) = self
+                .account
+                .operate_in(region, |world| (invariants::may_change(world, silence), world.book.sent.len()));
+            excuses.extend(known);
+            sent_before.push((region, sent));
+        }
+        let before = self.account.operate(|world| world.changes);
         tokio::time::sleep(silence).await;
-        self.account.operate(|world| {
-            let sent = world.book.sent.split_off(since);
-            let mut unknown = world.changes - changes - sent.len() as u64;
-            for (_, _, user) in &sent {
-                match excuses.get(user) {
-                    Some(excuse) => invariants::excused(world, *excuse, user),
-                    None => unknown += 1,
+        let mut unknown = self.account.operate(|world| world.changes) - before;
+        for (region, since) in sent_before {
+            self.account.operate_in(region, |world| {
+                let sent = world.book.sent.split_off(since);
+                for (_, _, user) in &sent {
+                    if let Some(excuse) = excuses.get(user) {
+                        invariants::excused(world, *excuse, user);
+                        unknown -= 1;
+                    }
                 }
-            }
-            if unknown > 0 {
-                invariants::violation(world, 8, format!("{unknown} changes in the silence"));
-            }
-            world.book.sent.extend(sent);
-            let mut left = invariants::unsettled(world);
-            left.excuse(|user| excuses.get(user).copied());
-            left.pass(world);
-        });
+                world.book.sent.extend(sent);
+                let mut left = invariants::unsettled(world);
+                left.excuse(|user| excuses.get(user).copied());
+                left.pass(world);
+            });
+        }
+        if unknown > 0 {
+            let what = format!("{unknown} changes in the silence");
+            self.account.operate(|world| invariants::violation(world, 8, what));
+        }
     }
 
     fn elapsed(&self) -> Duration {
@@ -481,10 +531,13 @@ impl Stage<'_> {
                 self.account.crash(0);
                 self.account.operate(|world| world.swap_table(name, rows, *own_state));
             }
-            Act::ResumeDeletions => self.account.operate(|world| {
-                invariants::resume_deletions(world);
-                (self.scenario.resume)(world);
+            Act::ResumeDeletions => self.scenario.regions().for_each(|region| {
+                self.account.operate_in(region, |world| {
+                    invariants::resume_deletions(world);
+                    (self.scenario.resume)(world);
+                });
             }),
+            Act::Elsewhere(act) => self.account.operate_in(1, |world| by_hand(world, act)),
             other => self.account.operate(|world| by_hand(world, other)),
         }
     }
@@ -494,7 +547,7 @@ fn by_hand(world: &mut World, act: &Act) {
     let folded = |name: &String| name.to_ascii_lowercase();
     let valid = |name: &String| UserName::parse(name).ok();
     let is_key = |key: &str| key.starts_with("AKIA");
-    let is_ownership = |key: &str| key == "managed-by" || key == "iam-user-controller:table";
+    let is_ownership = |key: &str| matches!(key, "managed-by" | TABLE | TABLE_ARN | SEAL);
     match act {
         Act::PutRow(name) => world.put_row(name),
         Act::ModifyRow(name) => world.modify_row(name),
@@ -515,6 +568,10 @@ fn by_hand(world: &mut World, act: &Act) {
         Act::StripOwnership(name) => world.strip_tags(&folded(name), is_ownership),
         Act::StripKeyTags(name) => world.strip_tags(&folded(name), is_key),
         Act::StripAllTags(name) => world.strip_tags(&folded(name), |_| true),
+        Act::CopyTags(from, to) => world.copy_tags(&folded(from), &folded(to)),
+        Act::ForgeTags(name) => world.forge_tags(&folded(name)),
+        Act::TagKeys(name) => world.tag_keys(&folded(name)),
+        Act::SetPath(name, path) => world.set_path(&folded(name), path),
         Act::SetTag(name, key, value) => world.set_tag(&folded(name), key, value),
         Act::SetBoundary(name, boundary) => world.alter_boundary(&folded(name), boundary.as_deref()),
         Act::AddLeftover(name, leftover) => world.add_leftover(&folded(name), leftover.clone()),
@@ -543,7 +600,8 @@ fn by_hand(world: &mut World, act: &Act) {
         Act::DropTable => world.drop_table(),
         Act::RestoreTable(rows) => world.restore_table(rows),
         Act::Unscanned(rows) => world.table.unscanned = rows.iter().cloned().collect(),
-        Act::SwapTable { .. }
+        Act::Elsewhere(_)
+        | Act::SwapTable { .. }
         | Act::Pause(_)
         | Act::Resume(_)
         | Act::Freeze(..)

@@ -86,6 +86,7 @@ impl Occasions {
 /// What an act is an occasion for, and of which user.
 fn of(act: &Act) -> Vec<(Occasion, &str)> {
     match act {
+        Act::Elsewhere(act) => of(act),
         Act::PutRow(name) => vec![(Occasion::RowCame, name)],
         Act::RemoveRow(name) => vec![(Occasion::RowWent, name)],
         Act::RecreateTable { .. } | Act::DropTable | Act::RestoreTable(_) | Act::SwapTable { .. } => {
@@ -102,6 +103,10 @@ fn of(act: &Act) -> Vec<(Occasion, &str)> {
         | Act::SetTag(name, ..)
         | Act::SetBoundary(name, _)
         | Act::AddLeftover(name, _)
+        | Act::CopyTags(_, name)
+        | Act::ForgeTags(name)
+        | Act::TagKeys(name)
+        | Act::SetPath(name, _)
         | Act::DeleteParameter(name)
         | Act::OverwriteParameter { name, .. } => vec![(Occasion::Hand, name)],
         Act::MakeUser { name, .. } | Act::LegacyUser { name, .. } | Act::OwnedUser { name, .. } => {

@@ -26,6 +26,11 @@ pub(crate) fn settings(rules: &Rules) -> Settings {
     settings.keys.verify = policy.verify;
     settings.keys.verify_timeout = policy.verify_timeout;
     settings.users.adopt = policy.adopt;
+    if let [path, others @ ..] = policy.adopt_paths.as_slice() {
+        settings.users.path.clone_from(path);
+        settings.users.adopt_paths = others.to_vec();
+    }
+    settings.users.adopt_from.clone_from(&policy.adopt_from);
     settings.users.permissions_boundary = policy.boundary.clone();
     settings.orphans.scope = rules.scope;
     settings.orphans.action = rules.action;
@@ -43,14 +48,14 @@ fn written(rules: &Rules) -> Settings {
     type Key = (String, Vec<String>, u32);
     static READ: Mutex<BTreeMap<Key, Settings>> = Mutex::new(BTreeMap::new());
     let (_, percent, _) = rules.brake;
-    let key = (rules.policy.table.clone(), rules.protect.clone(), percent);
+    let key = (rules.policy.ownership.table().to_owned(), rules.protect.clone(), percent);
     let mut read = READ.lock().expect("nobody panics with it");
     if let Some(settings) = read.get(&key) {
         return settings.clone();
     }
     let protect: Vec<String> = rules.protect.iter().map(|pattern| format!("\"{pattern}\"")).collect();
     let env = [
-        ("TABLE__NAME", rules.policy.table.clone()),
+        ("TABLE__NAME", rules.policy.ownership.table().to_owned()),
         ("ORPHANS__PROTECT", format!("[{}]", protect.join(","))),
         ("DELETIONS__MAX_PERCENT", percent.to_string()),
         // Polls that find nothing are most of a history; the feed's pace is not what is tested here.
@@ -66,7 +71,7 @@ fn written(rules: &Rules) -> Settings {
 /// The settings of a process that starts now: they name the table that there is.
 pub(crate) fn settings_of(ports: &ReplicaPorts, settings: &Settings) -> Settings {
     let mut settings = settings.clone();
-    settings.table.name.clone_from(&ports.account().lock().table.name);
+    settings.table.name.clone_from(&ports.world().table.name);
     settings
 }
 

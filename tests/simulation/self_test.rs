@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use iam_user_controller::core::document::{KeyDocument, StoredKey};
 use iam_user_controller::core::observed::{Leftover, Tags};
+use iam_user_controller::core::ownership::Ownership;
 use iam_user_controller::core::parameter_name::ParameterTemplate;
+use iam_user_controller::core::seal::SealKey;
 use iam_user_controller::core::user::UserName;
 use iam_user_controller::ports::{
-    CallError, ChangeKind, Directory, Fault, Identity, NewUser, Ports, Position, Proof, Record, StateStore,
-    StreamError, Streams, UsersTable, Vault,
+    CallError, ChangeKind, Clock, Directory, Fault, Identity, NewUser, Ports, Position, Proof, Record,
+    StateStore, StreamError, Streams, UsersTable, Vault,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -155,10 +157,9 @@ async fn toy_user<P: Ports>(ports: &P, name: &UserName, flaw: Flaw) -> Result<()
             return Ok(());
         }
     } else {
-        let mut tags = Tags::from([
-            ("managed-by".to_owned(), "iam-user-controller".to_owned()),
-            ("iam-user-controller:table".to_owned(), rules.policy.table.clone()),
-        ]);
+        let arn = ports.users_table().describe().await?.map(|table| table.arn).unwrap_or_default();
+        let ownership = Ownership::new("users".to_owned(), arn, Some(SealKey::new([1; 32])));
+        let mut tags = ownership.tags(name, ports.clock().now());
         if flaw != Flaw::NoMintTag {
             tags.extend([minting]);
         }
@@ -485,10 +486,7 @@ fn a_lease_that_changed_hands_forbids_the_old_holder_to_go_on() {
         one.swap(None, &lease(1)).await.expect("free");
         account.operate(|world| world.put_row("ann"));
         let name = UserName::parse("ann").expect("valid");
-        let tags = Tags::from([
-            ("managed-by".to_owned(), "iam-user-controller".to_owned()),
-            ("iam-user-controller:table".to_owned(), "users".to_owned()),
-        ]);
+        let tags = account.operate(|world| world.own_tags(&name, world.now));
         let boundary = Rules::contract().policy.boundary;
         let new = NewUser { name: name.clone(), path: "/".to_owned(), boundary, tags: tags.clone() };
         one.create_user(&new).await.expect("created");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use iam_user_controller::core::observed::{Leftover, Tags};
 use iam_user_controller::core::policy::{Adopt, ForeignKeys, OrphanScope};
 
-use crate::account::AccountSettings;
+use crate::account::{ACCOUNT, AccountSettings, SEAL, TABLE, TABLE_ARN};
 use crate::harness::{Act, Scenario};
 use crate::invariants::Rules;
 use crate::program;
@@ -44,7 +44,9 @@ fn legacy(name: &str, current: u64, pending: Option<u64>, stored: bool) -> Act {
 
 /// The tags with which a controller for this table owns a user.
 pub(crate) fn tags_of(table: &str) -> Tags {
-    let tags = [("managed-by", "iam-user-controller"), ("iam-user-controller:table", table)];
+    let arn = format!("arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/{table}");
+    let seal = "2026-01-01T00:00:00.000Z.of-another-state-table";
+    let tags = [("managed-by", "iam-user-controller"), (TABLE, table), (TABLE_ARN, &arn), (SEAL, seal)];
     tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
 }
 

@@ -11,6 +11,7 @@ use crate::faults::{Faults, Kind};
 use crate::harness::{Act, Scenario};
 use crate::invariants::Rules;
 use crate::matrix::{self, Tally};
+use crate::outsiders;
 use crate::prng::Prng;
 use crate::program;
 
@@ -24,7 +25,7 @@ fn days(n: u64) -> Duration {
 
 const NAMES: [&str; 7] = ["anna", "Anna", "bert", "carl", "dora.x", "emil+1@example.com", "fritz"];
 
-fn any_name(prng: &mut Prng) -> String {
+pub(crate) fn any_name(prng: &mut Prng) -> String {
     let pick = prng.below(NAMES.len() as u64);
     NAMES[usize::try_from(pick).unwrap_or(0)].to_owned()
 }
@@ -149,6 +150,8 @@ pub(crate) fn scenario(seed: u64) -> Scenario {
     }
     scenario.faults_until = secs(length + 5);
     crowd(&mut scenario, seed, length);
+    outsiders::forgers(&mut scenario, seed, length);
+    outsiders::neighbours(&mut scenario, seed, length);
     scenario
 }
 

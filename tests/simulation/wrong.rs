@@ -21,7 +21,7 @@ use iam_user_controller::ports::{
 };
 use prometheus::Registry;
 
-use crate::account::ReplicaPorts;
+use crate::account::{ReplicaPorts, TABLE, TABLE_ARN};
 use crate::harness::{self, Report, Scenario};
 use crate::matrix;
 use crate::program;
@@ -86,6 +86,12 @@ pub(crate) enum Flaw {
     TrustsClock,
     /// Who is owned by anybody is owned by us.
     OwnsAll,
+    /// A user belongs to the table whose name its tags tell, in whatever Region that is.
+    OwnsByName,
+    /// Whatever is written as the seal is valid.
+    IgnoresSeal,
+    /// A console login spares only users that are not owned.
+    DeletesOwnedPeople,
     /// The program does not know that it runs as a user.
     ForgetsItself,
     /// The answer to a question about leftovers is that there are none.
@@ -93,7 +99,7 @@ pub(crate) enum Flaw {
 }
 
 /// Those that random histories have to catch.
-const FLAWS: [Flaw; 21] = [
+const FLAWS: [Flaw; 24] = [
     Flaw::RetriesCreateKey,
     Flaw::ProvesNothing,
     Flaw::OpensNoMint,
@@ -115,6 +121,9 @@ const FLAWS: [Flaw; 21] = [
     Flaw::CheckpointsAhead,
     Flaw::BeginsAtTheEnd,
     Flaw::ForgetsTableId,
+    Flaw::OwnsByName,
+    Flaw::IgnoresSeal,
+    Flaw::DeletesOwnedPeople,
 ];
 
 impl Flaw {
@@ -189,12 +198,20 @@ impl Directory for Wrong {
         self.right.keys(name).await
     }
     async fn has_console_login(&self, name: &UserName) -> Result<bool, CallError> {
-        self.right.has_console_login(name).await
+        let login = self.right.has_console_login(name).await?;
+        Ok(login && !self.is_blind_to(name))
+    }
+    async fn has_mfa_device(&self, name: &UserName) -> Result<bool, CallError> {
+        self.right.has_mfa_device(name).await
     }
     async fn leftovers(&self, name: &UserName) -> Result<Vec<Leftover>, CallError> {
         match self.flaw {
             Flaw::SeesNoLeftovers => Ok(Vec::new()),
-            _ => self.right.leftovers(name).await,
+            _ => {
+                let mut leftovers = self.right.leftovers(name).await?;
+                leftovers.retain(|leftover| *leftover != Leftover::LoginProfile || !self.is_blind_to(name));
+                Ok(leftovers)
+            }
         }
     }
     async fn create_user(&self, user: &NewUser) -> Result<(UserId, Timestamp, Receipt), CallError> {
@@ -428,14 +445,31 @@ impl Clock for Wrong {
     fn random(&self) -> u64 {
         self.right.random()
     }
+    fn key_material(&self) -> Option<[u8; 32]> {
+        self.right.key_material()
+    }
 }
 
 impl Wrong {
+    /// Whether the login of this user, which stands in the way of a sweep, is not seen.
+    fn is_blind_to(&self, name: &UserName) -> bool {
+        let world = self.right.world();
+        let user = world.iam.live(name.folded().as_str());
+        self.flaw == Flaw::DeletesOwnedPeople && user.is_some_and(|user| world.owns(user))
+    }
+
     fn claim(&self, user: &mut User) {
-        let table = "iam-user-controller:table";
-        if self.flaw == Flaw::OwnsAll && user.tags.contains_key(table) {
-            let ours = self.right.account().lock().table.name.clone();
-            user.tags.insert(table.to_owned(), ours);
+        let world = self.right.world();
+        let told = |key| user.tags.get(key).map(String::as_str);
+        let named = told(TABLE) == Some(world.table.name.as_str());
+        let taken = match self.flaw {
+            Flaw::OwnsAll => told(TABLE).is_some(),
+            Flaw::OwnsByName => named,
+            Flaw::IgnoresSeal => named && told(TABLE_ARN) == Some(world.table.arn().as_str()),
+            _ => false,
+        };
+        if taken {
+            user.tags.extend(world.forged_tags(&user.name, user.created).unwrap_or_default());
         }
     }
 }

@@ -38,6 +38,7 @@ fn glance(detail: UserDetail) -> Option<Glance> {
         user: User {
             name,
             id: UserId(detail.user_id?),
+            path: detail.path.unwrap_or_else(|| "/".to_owned()),
             created: dated(CALL, detail.create_date.as_ref()).ok()?,
             boundary: detail.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn),
             tags: users::tags(detail.tags),

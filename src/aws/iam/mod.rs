@@ -68,6 +68,10 @@ impl Directory for Iam {
         }
     }
 
+    async fn has_mfa_device(&self, name: &UserName) -> Result<bool, CallError> {
+        Ok(!teardown::mfa_devices(&self.reads, name.as_str()).await?.is_empty())
+    }
+
     async fn leftovers(&self, name: &UserName) -> Result<Vec<Leftover>, CallError> {
         teardown::leftovers(self, name).await
     }

@@ -3,14 +3,16 @@
 
 use super::super::document::KeyDocument;
 use super::super::memory::{MINT_FRESH, MINT_SLACK, MINT_WINDOW, Mint};
-use super::super::observed::{Key, Leftover, Observed, Stored, Tags, User};
+use super::super::observed::{Key, Leftover, Observed, SignIn, Stored, Tags, User};
+use super::super::ownership::tests::ARN;
 use super::super::plan::{Desired, Evidence, Next, Plan, State};
-use super::super::policy::{ForeignKeys, OrphanScope};
+use super::super::policy::{Adopt, ForeignKeys, OrphanScope};
+use super::super::seal::NEAR;
 use super::super::step::Step;
 use super::super::tags;
 use super::super::time::Timestamp;
 use super::super::user::{AccessKeyId, UserId};
-use super::world::{BOUNDARY, Stale, World};
+use super::world::{BOUNDARY, Stale, World, ours};
 
 type Verdict = Result<(), String>;
 
@@ -23,7 +25,9 @@ pub(super) fn before(world: &World, observed: &Observed, plan: &Plan) -> Verdict
     let checked = match &plan.next {
         Next::Do(step) => change(world, step),
         Next::AskToDelete(id, evidence) => ask_to_delete(world, observed, id, *evidence),
-        Next::Prove | Next::ListLeftovers | Next::WaitUntil(..) | Next::Rest { .. } => Ok(()),
+        Next::Prove | Next::ListLeftovers | Next::AskSignIn | Next::WaitUntil(..) | Next::Rest { .. } => {
+            Ok(())
+        }
     };
     checked.map_err(|what| format!("{what}: rule {} plans {:?}", plan.rule, plan.next))
 }
@@ -54,7 +58,8 @@ fn change(world: &World, step: &Step) -> Verdict {
             let evidence = world.memory.remove_parameter || world.memory.revoke_before.is_some();
             demand(evidence, "there is evidence of a removal")
         }
-        Step::Adopt { .. } | Step::RestoreBoundary { .. } | Step::Remove { .. } => Ok(()),
+        Step::Adopt { tags } => adopt(world, tags),
+        Step::RestoreBoundary { .. } | Step::Remove { .. } => Ok(()),
     }
 }
 
@@ -76,22 +81,48 @@ fn ownership(world: &World, step: &Step) -> Verdict {
     }
     demand(user.name == world.name, "a user of another spelling is left alone")?;
     demand(world.desired == Desired::Present, "a user without a row is left alone")?;
-    let owned = tags::owned(&user.tags, &world.policy.table);
+    let owned = is_ours(user);
     demand(owned || matches!(step, Step::Adopt { .. }), "a user that is not owned is left alone")
 }
 
+/// Whether the user carries exactly the tags that the controller writes, with the seal of its name and life.
+fn is_ours(user: &User) -> bool {
+    let wanted = ours().tags(&user.name, user.created);
+    let seal = user.tags.get(tags::SEAL).and_then(|seal| seal.rsplit_once('.'));
+    let Some((at, _)) = seal.and_then(|(at, mac)| Some((Timestamp::parse(at)?, mac))) else { return false };
+    let near = at.since(user.created) <= NEAR && user.created.since(at) <= NEAR;
+    let made = ours().tags(&user.name, at);
+    near && wanted.keys().all(|key| user.tags.get(key) == made.get(key))
+}
+
 /// Whether the user may be deleted at all: owned ones; where the whole account is swept, those that
-/// belong to no other table; and of these, unless they are included, nobody with a console login,
-/// once what the user has is `listed`.
+/// carry none of our tags; and, unless they are included or a REMOVE record tells of them, nobody with a
+/// console login, once what the user has is `listed`.
 fn may_go(world: &World, user: &User, listed: bool) -> bool {
-    let tag = |name: &str| user.tags.get(name).map(String::as_str);
-    if tag(tags::MANAGED_BY) == Some(tags::CONTROLLER) && tag(tags::TABLE) == Some("users") {
-        return true;
-    }
+    let ours = |key: &String| key.starts_with(tags::OURS) || key == tags::MANAGED_BY;
+    let stranger = !user.tags.keys().any(ours);
+    let removed = is_ours(user) && world.memory.revoke_before.is_some_and(|removed| user.created <= removed);
     let person = listed && world.leftovers.contains(&Leftover::LoginProfile);
-    world.policy.orphan_scope == OrphanScope::Account
-        && tag(tags::TABLE).is_none_or(|table| table == "users")
-        && (!person || world.policy.include_console_users)
+    let in_scope = is_ours(user) || stranger && world.policy.orphan_scope == OrphanScope::Account;
+    in_scope && (!person || removed || world.policy.include_console_users)
+}
+
+/// A user is taken over only as the contract says, and is owned then.
+fn adopt(world: &World, tags: &Tags) -> Verdict {
+    let user = world.user.as_ref().ok_or("there is a user")?;
+    let mut after = user.clone();
+    after.tags.extend(tags.clone());
+    demand(is_ours(&after), "an adopted user is owned")?;
+    let other = user.tags.get(tags::TABLE_ARN).filter(|arn| *arn != ARN);
+    let other = other.or_else(|| user.tags.get(tags::TABLE).filter(|table| *table != "users"));
+    let named = other.is_none_or(|other| world.policy.adopt_from.contains(other));
+    demand(named, "a user of another table is left alone")?;
+    demand(world.policy.adopt != Adopt::Never, "users.adopt allows it")?;
+    let tagged = world.keys.iter().any(|key| tags::key_tag(&user.tags, &key.id).is_some());
+    let below = world.policy.adopt_paths.iter().any(|path| user.path.starts_with(path));
+    let SignIn { console, mfa } = world.sign_in();
+    let machine = tagged && below && !console && !mfa;
+    demand(machine || world.policy.adopt == Adopt::Always, "no person, and nobody elsewhere, is taken over")
 }
 
 fn boundary(world: &World) -> Verdict {
@@ -207,7 +238,7 @@ fn ask_to_delete(world: &World, observed: &Observed, id: &UserId, evidence: Evid
     demand(world.own_user.as_ref() != Some(id), "the controller's own user is left alone")?;
     match evidence {
         Evidence::RemoveRecord(removed) => {
-            demand(tags::owned(&user.tags, &world.policy.table), "only an owned user is removed")?;
+            demand(is_ours(user), "only an owned user is removed")?;
             demand(user.name == world.name, "a user of another spelling has another row")?;
             demand(world.memory.revoke_before == Some(removed), "there is a record")?;
             let older = user.created < removed;
@@ -252,7 +283,7 @@ pub(super) fn at_rest(world: &World, plan: &Plan) -> Verdict {
 fn ready(world: &World) -> Verdict {
     let user = world.user.as_ref().ok_or("there is a user")?;
     demand(world.desired == Desired::Present, "there is a row")?;
-    demand(tags::owned(&user.tags, &world.policy.table), "it is owned")?;
+    demand(is_ours(user), "it is owned")?;
     boundary(world)?;
     demand(published(world), "a working key is published")?;
     let rotating = world.current().is_some_and(|key| world.now >= key.created + world.policy.rotate_after);

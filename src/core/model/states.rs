@@ -15,12 +15,13 @@ use std::time::Duration;
 use super::super::document::KeyDocument;
 use super::super::memory::{Hand, Mint};
 use super::super::observed::{Leftover, Stored};
+use super::super::ownership::tests::OTHER_ARN;
 use super::super::plan::Desired;
 use super::super::policy::{Adopt, ForeignKeys, OrphanScope};
 use super::super::tags;
 use super::super::time::Timestamp;
 use super::super::user::UserName;
-use super::world::{DAY, World, at, key_id, stored_key, user_id};
+use super::world::{DAY, World, at, key_id, ours, stored_key, user_id};
 
 /// A key as it may be found: its age, whether AWS accepts it, and what its tag says.
 type KeyState = (Duration, bool, Option<&'static str>);
@@ -213,20 +214,38 @@ enum Who {
     Nobody,
     Owned,
     Function,
+    /// As the function's, and somebody has its console password.
+    FunctionWithLogin,
+    /// As the function's, with an MFA device.
+    FunctionWithMfa,
+    /// As the function's, of a path that may not be adopted.
+    FunctionOfOtherPath,
     Administrator,
+    /// Tagged with all that another user has, the seal included.
+    Copied,
+    /// Owned but for its seal.
+    Unsealed,
     OwnedElsewhere,
+    /// Of a table that this one succeeds.
+    Moved,
     OwnPrincipal,
     OwnedOwnPrincipal,
     OtherSpelling,
 }
 
 impl Who {
-    const ALL: [Who; 8] = [
+    const ALL: [Who; 14] = [
         Self::Nobody,
         Self::Owned,
         Self::Function,
+        Self::FunctionWithLogin,
+        Self::FunctionWithMfa,
+        Self::FunctionOfOtherPath,
         Self::Administrator,
+        Self::Copied,
+        Self::Unsealed,
         Self::OwnedElsewhere,
+        Self::Moved,
         Self::OwnPrincipal,
         Self::OwnedOwnPrincipal,
         Self::OtherSpelling,
@@ -241,12 +260,17 @@ impl Who {
                 return;
             }
             Self::Owned => {}
-            Self::Function => {
+            Self::Function | Self::FunctionWithLogin | Self::FunctionWithMfa | Self::FunctionOfOtherPath => {
                 user.tags.retain(|key, _| key.starts_with("AKIA"));
             }
             Self::Administrator => user.tags.clear(),
-            Self::OwnedElsewhere => {
-                user.tags.insert(tags::TABLE.to_owned(), "others".to_owned());
+            Self::Copied => {
+                let another = UserName::parse("another").unwrap();
+                user.tags.extend(ours().tags(&another, user.created));
+            }
+            Self::Unsealed => drop(user.tags.remove(tags::SEAL)),
+            Self::OwnedElsewhere | Self::Moved => {
+                user.tags.insert(tags::TABLE_ARN.to_owned(), OTHER_ARN.to_owned());
             }
             Self::OwnPrincipal => user.tags.retain(|key, _| key.starts_with("AKIA")),
             Self::OwnedOwnPrincipal => {}
@@ -254,6 +278,18 @@ impl Who {
         }
         if matches!(self, Self::OwnPrincipal | Self::OwnedOwnPrincipal) {
             world.own_user = Some(user.id.clone());
+        }
+        if self == Self::FunctionOfOtherPath {
+            world.policy.adopt_paths = vec!["/bots/".to_owned(), "/robots/".to_owned()];
+        }
+        if self == Self::Moved {
+            world.policy.adopt_from = vec![OTHER_ARN.to_owned()];
+        }
+        if matches!(self, Self::Function | Self::FunctionWithMfa | Self::FunctionOfOtherPath | Self::Moved) {
+            world.leftovers.retain(|leftover| *leftover != Leftover::LoginProfile);
+        }
+        if self == Self::FunctionWithMfa {
+            world.leftovers.insert(0, Leftover::MfaDevice { serial: "GAHT12345678".to_owned() });
         }
     }
 }
@@ -326,21 +362,27 @@ pub(super) fn strangers(mut visit: impl FnMut(World)) {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scope {
     Owned,
+    OwnedWithoutLogin,
     Account,
     AccountWithoutLogin,
     AccountWithConsoleUsers,
 }
 
 impl Scope {
-    const ALL: [Scope; 4] =
-        [Self::Owned, Self::Account, Self::AccountWithoutLogin, Self::AccountWithConsoleUsers];
+    const ALL: [Scope; 5] = [
+        Self::Owned,
+        Self::OwnedWithoutLogin,
+        Self::Account,
+        Self::AccountWithoutLogin,
+        Self::AccountWithConsoleUsers,
+    ];
 
     fn set(self, world: &mut World) {
-        if self != Self::Owned {
+        if !matches!(self, Self::Owned | Self::OwnedWithoutLogin) {
             world.policy.orphan_scope = OrphanScope::Account;
         }
         world.policy.include_console_users = self == Self::AccountWithConsoleUsers;
-        if self == Self::AccountWithoutLogin {
+        if matches!(self, Self::OwnedWithoutLogin | Self::AccountWithoutLogin) {
             world.leftovers.retain(|leftover| *leftover != Leftover::LoginProfile);
         }
     }
@@ -353,19 +395,20 @@ type Flags = (Adopt, bool, Option<(u64, bool)>, bool, bool, bool, Option<Duratio
 fn flags(who: Who) -> Vec<Flags> {
     let adopts: &[Adopt] = match who {
         Who::Nobody | Who::Owned | Who::OwnedOwnPrincipal | Who::OtherSpelling => &[Adopt::Tagged],
-        Who::Function | Who::Administrator | Who::OwnedElsewhere | Who::OwnPrincipal => {
-            &[Adopt::Never, Adopt::Tagged, Adopt::Always]
-        }
+        Who::Function
+        | Who::FunctionWithLogin
+        | Who::FunctionWithMfa
+        | Who::FunctionOfOtherPath
+        | Who::Administrator
+        | Who::Copied
+        | Who::Unsealed
+        | Who::OwnedElsewhere
+        | Who::Moved
+        | Who::OwnPrincipal => &[Adopt::Never, Adopt::Tagged, Adopt::Always],
     };
     let taken: &[Option<Duration>] = match who {
         Who::Nobody => &[None, Some(FRESH), Some(DAY)],
-        Who::Owned
-        | Who::Function
-        | Who::Administrator
-        | Who::OwnedElsewhere
-        | Who::OwnPrincipal
-        | Who::OwnedOwnPrincipal
-        | Who::OtherSpelling => &[None],
+        _ => &[None],
     };
     // Who may be adopted has nothing to do with whom a sweep may delete.
     let scopes = |adopt: Adopt| if adopt == Adopt::Tagged { &Scope::ALL[..] } else { &[Scope::Owned] };

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::super::memory::{Hand, Mint};
-use super::super::observed::{Leftover, Stored};
+use super::super::observed::{Leftover, Stored, Tags};
+use super::super::ownership::tests::OTHER_ARN;
 use super::super::plan::{Desired, Next, State};
 use super::super::policy::{Adopt, ForeignKeys, OrphanScope};
 use super::super::step::Step;
@@ -24,6 +25,7 @@ enum Done {
     Orphaned,
     NoUser,
     Lists,
+    AsksSignIn,
 }
 use Done::{Asks, Blocked, Conflict, Lists, NoUser, Nothing, Orphaned, Proves, Waits};
 
@@ -48,6 +50,7 @@ fn next(mut world: World) -> Done {
         Next::Rest { state: None, .. } => NoUser,
         Next::Rest { .. } => Nothing,
         Next::ListLeftovers => Lists,
+        Next::AskSignIn => Done::AsksSignIn,
     }
 }
 
@@ -146,15 +149,97 @@ fn adoption() {
     };
     let key = key_id(1).to_string();
     let other = key_id(9).to_string();
-    check(Adopt::Tagged, &[(&key, "current")], ADOPT);
-    check(Adopt::Tagged, &[(&key, "pending_deletion")], ADOPT);
-    check(Adopt::Tagged, &[(&key.to_lowercase(), "current")], ADOPT);
+    check(Adopt::Tagged, &[(&key, "current")], Done::AsksSignIn);
+    check(Adopt::Tagged, &[(&key, "pending_deletion")], Done::AsksSignIn);
+    check(Adopt::Tagged, &[(&key.to_lowercase(), "current")], Done::AsksSignIn);
     check(Adopt::Tagged, &[(&key, "precious")], Conflict);
     check(Adopt::Tagged, &[(&other, "current")], Conflict);
     check(Adopt::Tagged, &[], Conflict);
     check(Adopt::Tagged, &[(&key, "current"), (tags::TABLE, "others")], Conflict);
     check(Adopt::Never, &[(&key, "current")], Conflict);
     check(Adopt::Always, &[], ADOPT);
+    check(Adopt::Always, &[(tags::TABLE_ARN, OTHER_ARN)], Conflict);
+}
+
+/// A user as the function left it, in the eyes of a controller that may adopt it.
+fn function() -> World {
+    let mut world = World::settled(2 * DAY);
+    if let Some(user) = &mut world.user {
+        user.tags.retain(|key, _| key.starts_with("AKIA"));
+    }
+    world
+}
+
+/// What comes of an adoption that asks whether the user is a person's.
+fn adopted(mut world: World) -> Done {
+    assert_eq!(next(world.clone()), Done::AsksSignIn);
+    let plan = world.settle().unwrap();
+    match plan.next {
+        Next::Rest { state: Some(State::Conflict), .. } => Conflict,
+        _ if world.trace.contains(&"adopt") && world.policy.ownership.owns(world.user.as_ref().unwrap()) => {
+            ADOPT
+        }
+        _ => Nothing,
+    }
+}
+
+#[test]
+fn adoption_by_tag_takes_over_no_person() {
+    let check = |leftovers: &[Leftover], expected| {
+        let mut world = function();
+        world.leftovers = leftovers.to_vec();
+        assert_eq!(adopted(world), expected, "{leftovers:?}");
+    };
+    let phone = Leftover::MfaDevice { serial: "GAHT12345678".to_owned() };
+    check(&[], ADOPT);
+    check(&[Leftover::Group("staff".to_owned())], ADOPT);
+    check(&[Leftover::LoginProfile], Conflict);
+    check(std::slice::from_ref(&phone), Conflict);
+    let mut always = function();
+    (always.policy.adopt, always.leftovers) = (Adopt::Always, vec![Leftover::LoginProfile, phone]);
+    assert_eq!(next(always), ADOPT);
+}
+
+#[test]
+fn adoption_by_tag_takes_over_nobody_elsewhere() {
+    let check = |path: &str, allowed: &[&str], expected| {
+        let mut world = function();
+        world.policy.adopt_paths = allowed.iter().map(|path| (*path).to_owned()).collect();
+        if let Some(user) = &mut world.user {
+            path.clone_into(&mut user.path);
+        }
+        assert_eq!(next(world), expected, "{path} {allowed:?}");
+    };
+    check("/", &["/"], Done::AsksSignIn);
+    check("/staff/", &["/"], Done::AsksSignIn);
+    check("/bots/", &["/bots/"], Done::AsksSignIn);
+    check("/bots/mail/", &["/bots/"], Done::AsksSignIn);
+    check("/", &["/bots/"], Conflict);
+    check("/robots/", &["/bots/"], Conflict);
+    check("/Bots/", &["/bots/"], Conflict);
+    check("/robots/", &["/bots/", "/robots/"], Done::AsksSignIn);
+}
+
+#[test]
+fn a_user_of_another_table_is_adopted_when_this_one_succeeds_it() {
+    let moved = |adopt, from: &str, key_tags: bool| {
+        let mut world = World::settled(2 * DAY);
+        world.policy.adopt = adopt;
+        world.policy.adopt_from = vec![from.to_owned()];
+        if let Some(user) = &mut world.user {
+            user.tags.insert(tags::TABLE_ARN.to_owned(), OTHER_ARN.to_owned());
+            user.tags.retain(|key, _| key_tags || !key.starts_with("AKIA"));
+        }
+        world
+    };
+    assert_eq!(adopted(moved(Adopt::Tagged, OTHER_ARN, true)), ADOPT);
+    assert_eq!(next(moved(Adopt::Always, OTHER_ARN, false)), ADOPT);
+    assert_eq!(next(moved(Adopt::Tagged, OTHER_ARN, false)), Conflict, "its tags prove nothing");
+    assert_eq!(next(moved(Adopt::Never, OTHER_ARN, true)), Conflict);
+    assert_eq!(
+        next(moved(Adopt::Always, "arn:aws:dynamodb:us-east-2:123456789012:table/users", true)),
+        Conflict
+    );
 }
 
 #[test]
@@ -216,7 +301,7 @@ fn removal_needs_evidence() {
     check(Absent,  None,                     None,              Orphaned);
     check(Absent,  Some(created + second),   None,              Asks);
     check(Absent,  Some(created - second),   None,              Orphaned);
-    check(Absent,  None,                     Some(user_id(1)),  Asks);
+    check(Absent,  None,                     Some(user_id(1)),  Lists);
     check(Absent,  None,                     Some(user_id(7)),  Orphaned);
     check(Present, None,                     Some(user_id(1)),  Nothing);
     // The row is back: what existed when it was removed is revoked, what came after is not.
@@ -254,6 +339,8 @@ fn a_granted_orphan_whose_row_is_back() {
     absent.desired = Desired::Absent;
     assert_eq!(next(absent.clone()), Orphaned, "sweeps have to find it again under this leader");
     absent.memory.orphan = Some(user_id(1));
+    assert_eq!(next(absent.clone()), Lists, "it may have a console login by now");
+    absent.see_leftovers(Some(&[]));
     assert_eq!(next(absent.clone()), Asks, "the table that it was granted for may be another now");
     absent.memory.told_to_delete = true;
     assert_eq!(next(absent.clone()), DEACTIVATE);
@@ -302,41 +389,68 @@ fn no_two_mints_have_the_same_time() {
 
 #[test]
 #[rustfmt::skip] // The columns are the point.
-fn orphans_that_are_not_owned() {
-    const MANAGED: &str = tags::MANAGED_BY;
-    const OURS: [(&str, &str); 2] = [(MANAGED, tags::CONTROLLER), (tags::TABLE, "users")];
-    let check = |scope, include, tags: &[(&str, &str)], seen: Option<&[Leftover]>, expected| {
+fn orphans() {
+    type Tagged = fn(&mut Tags);
+    let ours: Tagged = |_| {};
+    let none: Tagged = Tags::clear;
+    let unsealed: Tagged = |tags| drop(tags.remove(tags::SEAL));
+    let managed: Tagged = |tags| tags.retain(|key, _| key == tags::MANAGED_BY);
+    let others: Tagged = |tags| drop(tags.insert(tags::TABLE_ARN.to_owned(), OTHER_ARN.to_owned()));
+    let check = |scope, include, tagged: Tagged, seen: Option<&[Leftover]>, expected| {
         let mut world = World::settled(2 * DAY);
         world.desired = Desired::Absent;
         world.memory.orphan = Some(user_id(1));
         world.policy.orphan_scope = scope;
         world.policy.include_console_users = include;
-        if let Some(user) = &mut world.user {
-            user.tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        }
+        let user = world.user.as_mut().unwrap();
+        tagged(&mut user.tags);
+        let tags = format!("{:?}", user.tags);
         world.see_leftovers(seen);
-        assert_eq!(next(world), expected, "{scope:?} {include} {tags:?} {seen:?}");
+        assert_eq!(next(world), expected, "{scope:?} {include} {tags} {seen:?}");
     };
     use OrphanScope::{Account, Owned};
     let person: &[Leftover] = &[Leftover::LoginProfile, Leftover::Group("staff".to_owned())];
     let robot: &[Leftover] = &[Leftover::Group("staff".to_owned())];
-    let others = [(MANAGED, tags::CONTROLLER), (tags::TABLE, "others")];
-    //    scope    included  tags        what it has     expected
-    check(Owned,   false,    &OURS,      None,           Asks);
-    check(Owned,   true,     &[],        Some(robot),    NoUser);
-    check(Account, false,    &OURS,      None,           Asks);
-    check(Account, false,    &OURS,      Some(person),   Asks);
-    // Whose console login is not known is asked about; whoever has one is left alone.
-    check(Account, false,    &[],        None,           Lists);
-    check(Account, false,    &[],        Some(robot),    Asks);
-    check(Account, false,    &[],        Some(person),   NoUser);
-    check(Account, true,     &[],        None,           Asks);
-    check(Account, true,     &[],        Some(person),   Asks);
-    // Half an ownership is none; a table of others is theirs, with or without the other tag.
-    check(Account, false,    &OURS[..1], None,           Lists);
-    check(Account, false,    &OURS[1..], None,           Lists);
-    check(Account, true,     &others,     Some(robot),   NoUser);
-    check(Account, true,     &others[1..], Some(robot),  NoUser);
+    // A user of which nothing is known is asked about; one that has a console login is left alone.
+    //    scope    included  tags      what it has     expected
+    check(Owned,   false,    ours,     None,           Lists);
+    check(Owned,   false,    ours,     Some(robot),    Asks);
+    check(Owned,   false,    ours,     Some(person),   Orphaned);
+    check(Owned,   true,     ours,     None,           Asks);
+    check(Owned,   true,     ours,     Some(person),   Asks);
+    check(Owned,   true,     none,     Some(robot),    NoUser);
+    check(Account, false,    ours,     None,           Lists);
+    check(Account, false,    ours,     Some(person),   Orphaned);
+    check(Account, false,    none,     None,           Lists);
+    check(Account, false,    none,     Some(robot),    Asks);
+    check(Account, false,    none,     Some(person),   NoUser);
+    check(Account, true,     none,     None,           Asks);
+    check(Account, true,     none,     Some(person),   Asks);
+    // Tags of ours without a valid seal are forged; a table of others is theirs.
+    for scope in [Owned, Account] {
+        for tagged in [unsealed, managed, others] {
+            check(scope, true, tagged, Some(robot), NoUser);
+        }
+    }
+}
+
+#[test]
+fn a_console_login_stands_in_the_way_of_orphans_and_not_of_a_removed_row() {
+    let removed = |created: i64| {
+        let mut world = World::settled(2 * DAY);
+        world.desired = Desired::Absent;
+        world.leftovers = vec![Leftover::LoginProfile];
+        let created_at = world.user.as_ref().unwrap().created;
+        world.memory.revoke_before =
+            Some(created_at + Duration::from_secs(1) * u32::try_from(created).unwrap());
+        world
+    };
+    for seconds in [0, 1] {
+        let mut world = removed(seconds);
+        assert_eq!(next(world.clone()), Asks);
+        world.settle().unwrap();
+        assert_eq!(world.user, None, "a REMOVE record takes the console login, too");
+    }
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::super::document::{KeyDocument, StoredKey};
 use super::super::memory::{Hand, Memory, Mint, SETTLE};
-use super::super::observed::{Key, Leftover, Observed, Stored, Tags, User};
+use super::super::observed::{Key, Leftover, Observed, SignIn, Stored, Tags, User};
+use super::super::ownership::{Ownership, tests::table};
 use super::super::plan::{Desired, Next, Plan, State, View, plan};
 use super::super::policy::{Adopt, ForeignKeys, Policy};
 use super::super::secret::Secret;
@@ -79,6 +80,8 @@ pub(super) struct World {
     pub(super) stored: Stored,
     pub(super) leftovers: Vec<Leftover>,
     listed: Option<Vec<Leftover>>,
+    /// What was answered to the question whether it is a person's.
+    asked: Option<SignIn>,
     pub(super) memory: Memory,
     pub(super) sweep: u64,
     /// Proofs that AWS will refuse.
@@ -125,11 +128,18 @@ fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_millis(time.as_millis() / 1_000 * 1_000)
 }
 
+/// The users table, under the key that the state table holds.
+pub(super) fn ours() -> Ownership {
+    table(1)
+}
+
 pub(super) fn policy() -> Policy {
     Policy {
-        table: "users".to_owned(),
+        ownership: ours(),
         boundary: Some(BOUNDARY.to_owned()),
         adopt: Adopt::Tagged,
+        adopt_paths: vec!["/".to_owned()],
+        adopt_from: Vec::new(),
         rotate_after: 15 * DAY,
         delete_after: 30 * DAY,
         min_overlap: 15 * DAY / 2,
@@ -156,6 +166,7 @@ impl World {
             stored: Stored::Missing,
             leftovers: Vec::new(),
             listed: None,
+            asked: None,
             memory: Memory::default(),
             sweep: 1,
             refuse_proofs: 0,
@@ -178,12 +189,14 @@ impl World {
     /// An owned user without keys, as wanted but for them.
     pub(super) fn with_user() -> Self {
         let mut world = Self::new();
-        let mut tags = tags::ownership("users");
+        let created = at(-86_400 * 60);
+        let mut tags = ours().tags(&world.name, created);
         tags.insert(tags::MINTING.to_owned(), tags::NOT_MINTING.to_owned());
         world.user = Some(User {
             name: world.name.clone(),
             id: user_id(1),
-            created: at(-86_400 * 60),
+            path: "/".to_owned(),
+            created,
             boundary: Some(BOUNDARY.to_owned()),
             tags,
         });
@@ -229,6 +242,12 @@ impl World {
         self.listed = seen.map(<[_]>::to_vec);
     }
 
+    /// Whether the user is a person's.
+    pub(super) fn sign_in(&self) -> SignIn {
+        let mfa = self.leftovers.iter().any(|leftover| matches!(leftover, Leftover::MfaDevice { .. }));
+        SignIn { console: self.leftovers.contains(&Leftover::LoginProfile), mfa }
+    }
+
     pub(super) fn key(&self, id: &AccessKeyId) -> Option<&Key> {
         self.keys.iter().find(|key| key.id == *id)
     }
@@ -254,7 +273,8 @@ impl World {
         if user.is_none() {
             keys.clear();
         }
-        Observed { user, keys, stored: self.stored.clone(), leftovers: self.listed.clone() }
+        let (stored, leftovers) = (self.stored.clone(), self.listed.clone());
+        Observed { user, keys, stored, leftovers, sign_in: self.asked }
     }
 
     fn believed(&self) -> Option<&Believed> {
@@ -288,7 +308,8 @@ impl World {
         self.arrive();
         let observed = match self.believed() {
             Some(Believed { observed, .. }) => {
-                Observed { stored: self.stored.clone(), leftovers: self.listed.clone(), ..observed.clone() }
+                let (stored, leftovers) = (self.stored.clone(), self.listed.clone());
+                Observed { stored, leftovers, sign_in: self.asked, ..observed.clone() }
             }
             None => self.observe(),
         };
@@ -347,7 +368,11 @@ impl World {
                     invariants::at_rest(self, &plan)?;
                     return Ok(plan);
                 }
-                next @ (Next::Do(_) | Next::Prove | Next::ListLeftovers | Next::AskToDelete(..)) => {
+                next @ (Next::Do(_)
+                | Next::Prove
+                | Next::ListLeftovers
+                | Next::AskSignIn
+                | Next::AskToDelete(..)) => {
                     self.act(&next.clone(), observed);
                     if matches!(next, Next::AskToDelete(..)) && !self.brake_open {
                         return Ok(plan);
@@ -384,6 +409,7 @@ impl World {
 
     fn act(&mut self, next: &Next, observed: Observed) {
         let listed = self.listed.take();
+        self.asked = None;
         match next {
             Next::Do(step) => self.apply(step, observed),
             Next::Prove => {
@@ -395,6 +421,7 @@ impl World {
                 }
             }
             Next::ListLeftovers => self.listed = Some(self.leftovers.clone()),
+            Next::AskSignIn => self.asked = Some(self.sign_in()),
             Next::AskToDelete(id, _) if self.brake_open => {
                 self.memory.condemned = Some(id.clone());
                 self.memory.told_to_delete = true;
@@ -449,7 +476,7 @@ impl World {
     /// The process dies; the next one knows what is recorded in the state table.
     fn crash(&mut self) {
         let before = std::mem::take(&mut self.memory);
-        self.listed = None;
+        (self.listed, self.asked) = (None, None);
         self.believed = None;
         self.memory.last_change = Some(self.now);
         // The granted deletion and the REMOVE record are kept elsewhere until they are settled.
@@ -509,11 +536,12 @@ impl World {
                     return false;
                 }
                 self.serial += 1;
-                let mut tags = tags::ownership(&self.policy.table);
+                let mut tags = self.policy.ownership.tags(&self.name, self.now);
                 tags.insert(tags::MINTING.to_owned(), minting.to_string());
                 self.user = Some(User {
                     name: self.name.clone(),
                     id: user_id(self.serial),
+                    path: "/".to_owned(),
                     created: whole_second(self.now),
                     boundary: self.policy.boundary.clone(),
                     tags,

@@ -2,10 +2,10 @@
 
 use super::super::facts::Facts;
 use super::super::memory::{NAME_RETRY, NAME_SETTLE, SETTLE};
-use super::super::observed::Tags;
+use super::super::ownership::{self, NotAdoptable};
 use super::super::plan::{Desired, Next, State};
 use super::super::step::Step;
-use super::super::tags::{self, NotAdoptable};
+use super::super::tags;
 
 fn conflict(why: String) -> Option<(Next, String)> {
     Some((Next::Rest { state: Some(State::Conflict), due: None }, why))
@@ -74,31 +74,23 @@ pub(in super::super) fn adopt(facts: &Facts<'_>) -> Option<(Next, String)> {
         return None;
     }
     let policy = facts.view.policy;
-    match tags::adoptable(user, facts.view.observed.keys.iter().map(|key| &key.id), policy) {
+    let keys = facts.view.observed.keys.iter().map(|key| &key.id);
+    match ownership::adoptable(user, keys, facts.view.observed.sign_in, policy) {
         Ok(()) => {
+            let why = "users.adopt allows to take it over".to_owned();
             // A late read may hide that it was adopted already and has a mint open, which this step
             // would close.
             if let Some(until) = facts.unsettled() {
-                let why = "users.adopt allows to take it over".to_owned();
                 return Some((Next::WaitUntil(until, State::Pending), why));
             }
-            let mut tags = tags::ownership(&policy.table);
+            let mut tags = policy.ownership.tags(&user.name, user.created);
             if tags::minting_since(&user.tags).is_none() && !tags::says_not_minting(&user.tags) {
-                tags.extend(Tags::from([(tags::MINTING.to_owned(), tags::NOT_MINTING.to_owned())]));
+                tags.insert(tags::MINTING.to_owned(), tags::NOT_MINTING.to_owned());
             }
-            Some((Next::Do(Step::Adopt { tags }), "users.adopt allows to take it over".to_owned()))
+            Some((Next::Do(Step::Adopt { tags }), why))
         }
-        Err(NotAdoptable::Never) => conflict(
-            "an IAM user of this name exists that the controller did not create; users.adopt is \"never\"".to_owned(),
-        ),
-        Err(NotAdoptable::NotTagged) => conflict(
-            "an IAM user of this name exists that the controller did not create, and no tag of it names one of \
-             its keys as current or pending_deletion"
-                .to_owned(),
-        ),
-        Err(NotAdoptable::OwnedElsewhere(table)) => {
-            conflict(format!("the IAM user of this name is managed from the table {table}"))
-        }
+        Err(refusal @ NotAdoptable::AskSignIn) => Some((Next::AskSignIn, refusal.why())),
+        Err(refusal) => conflict(refusal.why()),
     }
 }
 

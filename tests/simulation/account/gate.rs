@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use iam_user_controller::ports::{CallError, Fault, Ports};
 
-use super::{Account, Deferred, Made, Sent, World, refused};
+use super::{Account, Deferred, Made, Seen, Sent, World, refused};
 use crate::faults::{Call, Kind};
 use crate::invariants;
 use crate::prng::Prng;
@@ -36,6 +36,11 @@ impl ReplicaPorts {
 
     pub(crate) fn account(&self) -> &Account {
         &self.0.account
+    }
+
+    /// The account as it is seen from where this replica runs.
+    pub(crate) fn world(&self) -> Seen<'_> {
+        self.0.account.seen_by(self.0.replica)
     }
 
     pub(crate) fn replica(&self) -> usize {
@@ -77,7 +82,7 @@ impl ReplicaPorts {
                 Err(plan.error(call).into())
             }
             other => {
-                let mut world = self.0.account.lock();
+                let mut world = self.world();
                 world.forced_stale = other == Some(Kind::Stale);
                 world.quirk =
                     other.filter(|kind| matches!(kind, Kind::Duplicate | Kind::EmptyPage | Kind::Expired));
@@ -171,7 +176,7 @@ impl ReplicaPorts {
 
     fn enter(&self, call: Call, subject: &str) -> Plan {
         let Inner { account, replica, incarnation, .. } = &*self.0;
-        let mut guard = account.lock();
+        let mut guard = account.seen_by(*replica);
         let world = &mut *guard;
         let state = &world.replicas[*replica];
         if state.crashed || state.incarnation != *incarnation {
@@ -218,7 +223,7 @@ impl ReplicaPorts {
                 Some(kind) => format!("#{number} {} <{kind:?}>", call.name()),
             },
         );
-        if world.book.violated() {
+        if world.violated() {
             account.0.violated.notify_one();
         }
         Plan { number, begun_ms: world.now, sent, fault, there, back, draw }
@@ -230,10 +235,10 @@ impl ReplicaPorts {
             return Sent::default();
         }
         let Inner { account, replica, .. } = &*self.0;
-        let mut world = account.lock();
+        let mut world = account.seen_by(*replica);
         world.changes += 1;
         invariants::take_off(&mut world, *replica, plan.number, plan.begun_ms, call, subject);
-        if world.book.violated() {
+        if world.violated() {
             account.0.violated.notify_one();
         }
         Sent { user: Some(subject.to_owned()), token: world.book.token(*replica) }
@@ -244,7 +249,7 @@ impl ReplicaPorts {
         let Some(error) = error else { return };
         let number = plan.number;
         let word = number << 16 | (call as u64) << 8 | 0xFE;
-        self.0.account.lock().note(word, self.0.replica, subject, || format!("#{number} answers {error}"));
+        self.world().note(word, self.0.replica, subject, || format!("#{number} answers {error}"));
     }
 
     /// Lets simulated time pass and others run. Does not return while paused, nor ever when dead; nor
@@ -260,7 +265,7 @@ impl ReplicaPorts {
             let mut switched = std::pin::pin!(account.0.switched.notified());
             switched.as_mut().enable();
             let (alive, held, frozen_ms) = {
-                let world = account.lock();
+                let world = account.seen_by(*replica);
                 let state = &world.replicas[*replica];
                 let alive = !state.crashed && state.incarnation == *incarnation;
                 let frozen_ms = if sent { 0 } else { state.frozen_until_ms.saturating_sub(world.now) };
@@ -285,7 +290,7 @@ impl ReplicaPorts {
         let Inner { account, replica, incarnation, .. } = &*self.0;
         loop {
             let (alive, frozen_ms) = {
-                let world = account.lock();
+                let world = account.seen_by(*replica);
                 let state = &world.replicas[*replica];
                 let alive = !state.crashed && state.incarnation == *incarnation;
                 (alive, state.frozen_until_ms.saturating_sub(world.now))
@@ -368,12 +373,12 @@ where
     fn land(&mut self, stale: bool) {
         let Some(effect) = self.effect.take() else { return };
         let account = self.ports.account();
-        let mut world = account.lock();
+        let mut world = self.ports.world();
         invariants::arrives(&mut world, self.ports.replica(), &self.sent);
         world.forced_stale = stale;
         self.landed = Some(world.take_effect(effect));
         world.forced_stale = false;
-        if world.book.violated() {
+        if world.violated() {
             account.0.violated.notify_one();
         }
     }
@@ -382,7 +387,7 @@ where
         if self.effect.is_none() {
             return;
         }
-        let mut world = self.ports.account().lock();
+        let mut world = self.ports.world();
         let due_ms = world.now + 1 + world.prng.clone().below(world.conduct.late_ms);
         world.prng.next();
         drop(world);
@@ -390,13 +395,13 @@ where
     }
 
     fn defer_until_awake(&mut self) {
-        let due_ms = self.ports.account().lock().replicas[self.ports.replica()].frozen_until_ms;
+        let due_ms = self.ports.world().replicas[self.ports.replica()].frozen_until_ms;
         self.defer_until(due_ms);
     }
 
     fn defer_until(&mut self, due_ms: u64) {
         let Some(effect) = self.effect.take() else { return };
-        let mut world = self.ports.account().lock();
+        let mut world = self.ports.world();
         let effect = Box::new(move |world: &mut World| drop(effect(world)));
         let sent = std::mem::take(&mut self.sent);
         world.deferred.push(Deferred { due_ms, replica: self.ports.replica(), sent, effect });
@@ -411,7 +416,7 @@ where
 {
     fn drop(&mut self) {
         let arrives = {
-            let mut world = self.ports.account().lock();
+            let mut world = self.ports.world();
             world.book.lands(self.number);
             self.effect.is_some() && self.number != 0 && !world.ended && world.prng.chance(500)
         };

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use iam_user_controller::core::observed::{Glance, Key, Leftover, Tags, User};
-use iam_user_controller::core::policy::Policy;
+use iam_user_controller::core::ownership::Ownership;
+use iam_user_controller::core::seal::SealKey;
 use iam_user_controller::core::secret::Secret;
 use iam_user_controller::core::time::Timestamp;
 use iam_user_controller::core::user::{AccessKeyId, UserId, UserName};
-use iam_user_controller::ports::{CallError, Directory, Fault, MintedKey, NewUser, Page, Receipt};
+use iam_user_controller::ports::{CallError, Directory, Fault, MintedKey, NewUser, Page, Receipt, Record};
 
 use super::{History, ReplicaPorts, SECRET_MARK, World, refused, whole_seconds};
 use crate::faults::Call;
@@ -63,6 +64,7 @@ impl SimKey {
 pub(crate) struct SimUser {
     pub(crate) name: UserName,
     pub(crate) id: UserId,
+    pub(crate) path: String,
     pub(crate) created_ms: u64,
     pub(crate) deleted_ms: Option<u64>,
     pub(crate) boundary: History<Option<String>>,
@@ -102,10 +104,87 @@ pub(crate) fn tag<'a>(tags: &'a Tags, key: &str) -> Option<&'a str> {
     tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value.as_str())
 }
 
-/// Whether both ownership tags match.
-pub(crate) fn is_owned(tags: &Tags, policy: &Policy) -> bool {
-    tag(tags, "managed-by") == Some("iam-user-controller")
-        && tag(tags, "iam-user-controller:table") == Some(policy.table.as_str())
+pub(crate) const TABLE: &str = "iam-user-controller:table";
+pub(crate) const TABLE_ARN: &str = "iam-user-controller:table-arn";
+pub(crate) const SEAL: &str = "iam-user-controller:seal";
+
+/// A seal is of a user that was created this near to its time.
+const SEAL_NEAR_MS: u64 = 300_000;
+
+/// A seal that the program has written: of whom, and under which key of the state table. What somebody
+/// else writes, or copies, is none, whatever it looks like; so nothing here has to know how it is made.
+#[derive(Clone, Debug)]
+pub(crate) struct Issued {
+    folded: String,
+    table_arn: String,
+    key: Option<String>,
+}
+
+impl World {
+    /// Notes the seal among tags that the program writes.
+    fn issue(&mut self, folded: &str, tags: &Tags) {
+        if let Some(seal) = tag(tags, SEAL) {
+            let key = self.state.records.get("seal").map(|record| record.body.clone());
+            let issued = Issued { folded: folded.to_owned(), table_arn: self.table.arn(), key };
+            self.iam.seals.insert(seal.to_owned(), issued);
+        }
+    }
+
+    /// Whether tags say that a user belongs to the table, and have a seal of whatever worth.
+    pub(crate) fn claims(&self, tags: &Tags) -> bool {
+        tag(tags, "managed-by") == Some("iam-user-controller")
+            && tag(tags, TABLE) == Some(self.table.name.as_str())
+            && tag(tags, TABLE_ARN) == Some(self.table.arn().as_str())
+            && tag(tags, SEAL).is_some()
+    }
+
+    /// Whether the program owns a user, for the table and the state table that it follows now.
+    pub(crate) fn owns(&self, user: &SimUser) -> bool {
+        let tags = user.tags.get();
+        let Some(seal) = tag(tags, SEAL).filter(|_| self.claims(tags)) else { return false };
+        let key = self.state.records.get("seal").map(|record| &record.body);
+        let at = seal.rsplit_once('.').and_then(|(at, _)| Timestamp::parse(at));
+        let near = at.is_some_and(|at| at.as_millis().abs_diff(user.created_ms) <= SEAL_NEAR_MS + 1_000);
+        near && self.iam.seals.get(seal).is_some_and(|issued| {
+            issued.folded == user.name.folded().as_str()
+                && issued.table_arn == self.table.arn()
+                && issued.key.as_ref() == key
+        })
+    }
+
+    /// The seal key of the state table; one is made where the program has not made one yet.
+    fn seal_key(&mut self) -> SealKey {
+        let record = self.state.records.entry("seal".to_owned()).or_insert_with(|| Record {
+            id: "seal".to_owned(),
+            body: SealKey::new([42; 32]).to_record(),
+            token: 0,
+        });
+        SealKey::from_record(&record.body).expect("a key")
+    }
+
+    /// The ownership tags of a user of the table that was created then, as the program writes them.
+    pub(crate) fn own_tags(&mut self, name: &UserName, created_ms: u64) -> Tags {
+        let key = self.seal_key();
+        let tags = self.tags_under(key, name, whole_seconds(created_ms));
+        self.issue(name.folded().as_str(), &tags);
+        tags
+    }
+
+    /// Such tags as nobody has written, by who knows the key that the state table holds.
+    pub(crate) fn forged_tags(&self, name: &UserName, created: Timestamp) -> Option<Tags> {
+        let key = self.state.records.get("seal").and_then(|record| SealKey::from_record(&record.body).ok());
+        key.map(|key| self.tags_under(key, name, created))
+    }
+
+    fn tags_under(&self, key: SealKey, name: &UserName, created: Timestamp) -> Tags {
+        Ownership::new(self.table.name.clone(), self.table.arn(), Some(key)).tags(name, created)
+    }
+}
+
+/// Whether there is a tag of the controller's, whoever has written it.
+pub(crate) fn has_our_tags(tags: &Tags) -> bool {
+    tags.keys().any(|key| key.to_ascii_lowercase().starts_with("iam-user-controller:"))
+        || tag(tags, "managed-by") == Some("iam-user-controller")
 }
 
 /// All users, in IAM's order, with their past lives as long as a stale read may see them.
@@ -114,6 +193,8 @@ pub(crate) struct Iam {
     pub(crate) users: BTreeMap<String, Vec<SimUser>>,
     policies: BTreeSet<String>,
     ids: u64,
+    /// Every seal that the program has written.
+    seals: BTreeMap<String, Issued>,
 }
 
 impl Iam {
@@ -195,6 +276,7 @@ impl World {
         Some(User {
             name: user.name.clone(),
             id: user.id.clone(),
+            path: user.path.clone(),
             created: whole_seconds(user.created_ms),
             boundary: user.boundary.at(boundary).clone(),
             tags: user.tags.at(tags).clone(),
@@ -235,6 +317,7 @@ impl World {
         lives.push(SimUser {
             name: name.clone(),
             id: id.clone(),
+            path: "/".to_owned(),
             created_ms: now,
             deleted_ms: None,
             boundary: History::new(boundary),
@@ -312,6 +395,10 @@ impl World {
         }
         invariants::before(self, folded.as_str(), &Change::CreateUser(new));
         let id = self.new_user(&new.name, new.boundary.clone(), new.tags.clone());
+        if let Some(user) = self.iam.live_mut(folded.as_str()) {
+            user.path.clone_from(&new.path);
+        }
+        self.issue(folded.as_str(), &new.tags);
         self.know_parameter(new.name.as_str());
         self.book.touch(folded.as_str());
         Ok((id, whole_seconds(self.now), receipt(self)))
@@ -332,6 +419,9 @@ impl World {
             }
             Ok(())
         });
+        if done.is_ok() {
+            self.issue(folded, tags);
+        }
         done.map(|((), receipt)| receipt)
     }
 
@@ -441,6 +531,17 @@ impl Directory for ReplicaPorts {
             let moment = world.now - world.lag();
             let seen = world.iam.seen(folded.as_str(), moment);
             Ok(seen.is_some_and(|user| user.leftovers.at(moment).contains(&Leftover::LoginProfile)))
+        })
+        .await
+    }
+
+    async fn has_mfa_device(&self, name: &UserName) -> Result<bool, CallError> {
+        let folded = name.folded();
+        self.read(Call::ListMfa, folded.as_str(), |world| {
+            let moment = world.now - world.lag();
+            let seen = world.iam.seen(folded.as_str(), moment);
+            let seen = seen.ok_or_else(|| no_such_user(Call::ListMfa))?;
+            Ok(seen.leftovers.at(moment).iter().any(|one| matches!(one, Leftover::MfaDevice { .. })))
         })
         .await
     }

@@ -9,6 +9,7 @@ mod clock;
 mod gate;
 mod iam;
 mod operator;
+mod regions;
 mod ssm;
 mod state;
 mod streams;
@@ -16,7 +17,7 @@ mod sts;
 mod table;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use iam_user_controller::core::time::Timestamp;
@@ -31,7 +32,8 @@ use crate::prng::Prng;
 use crate::trace::Trace;
 
 pub(crate) use gate::ReplicaPorts;
-pub(crate) use iam::{Iam, Maker, SimKey, SimUser, is_owned, tag};
+pub(crate) use iam::{Iam, Maker, SEAL, SimKey, SimUser, TABLE, TABLE_ARN, has_our_tags, tag};
+pub(crate) use regions::Seen;
 pub(crate) use ssm::Ssm;
 pub(crate) use table::{RowLife, Table};
 
@@ -123,6 +125,8 @@ impl AccountSettings {
 /// One process of the program, as the account knows it.
 #[derive(Debug, Default)]
 struct ReplicaState {
+    /// Where it runs.
+    region: usize,
     /// Which start of this replica is alive; calls of earlier ones never end.
     incarnation: u32,
     crashed: bool,
@@ -218,6 +222,9 @@ pub(crate) struct World {
     pub(crate) table: Table,
     pub(crate) streams: streams::StreamSet,
     pub(crate) state: state::State,
+    /// From which Region it is seen, and what the other one has of its own.
+    region: usize,
+    elsewhere: regions::Region,
     /// Another table, which the program is to follow, or followed, by mistake.
     shelf: Option<operator::Shelf>,
     pub(crate) book: Book,
@@ -270,7 +277,9 @@ impl Account {
             conduct,
             iam: Iam::default(),
             ssm: Ssm::default(),
-            table: Table::new(&rules.policy.table),
+            table: Table::new(rules.policy.ownership.table(), regions::REGIONS[0]),
+            region: 0,
+            elsewhere: regions::Region::new(rules.policy.ownership.table()),
             streams: streams::StreamSet::default(),
             state: state::State::default(),
             shelf: None,
@@ -295,25 +304,28 @@ impl Account {
             ended: false,
         };
         world.iam.allow_policy(world.rules.policy.boundary.as_deref());
-        world.enable_stream();
+        for region in [1, 0] {
+            world.see_from(region);
+            world.enable_stream();
+        }
         Self(Arc::new(Shared { world: Mutex::new(world), violated: Notify::new(), switched: Notify::new() }))
     }
 
     /// The truth as of now: whatever was due has happened.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, World> {
-        let mut world = self.0.world.lock().unwrap_or_else(PoisonError::into_inner);
-        world.catch_up();
-        if world.book.violated() {
-            self.0.violated.notify_one();
-        }
-        world
+    pub(crate) fn lock(&self) -> Seen<'_> {
+        self.seen_from(0)
     }
 
     /// Does something to the account as its owner would, outside the program.
     pub(crate) fn operate<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
-        let mut world = self.lock();
+        self.operate_in(0, act)
+    }
+
+    /// The same in a Region.
+    pub(crate) fn operate_in<T>(&self, region: usize, act: impl FnOnce(&mut World) -> T) -> T {
+        let mut world = self.seen_from(region);
         let done = act(&mut world);
-        if world.book.violated() {
+        if world.violated() {
             self.0.violated.notify_one();
         }
         done
@@ -326,8 +338,14 @@ impl Account {
 
     /// Adds a replica and returns its number.
     pub(crate) fn add_replica(&self, skew_ms: i64, drift_ppm: i64) -> usize {
+        self.add_replica_in(0, skew_ms, drift_ppm)
+    }
+
+    /// The same in a Region.
+    pub(crate) fn add_replica_in(&self, region: usize, skew_ms: i64, drift_ppm: i64) -> usize {
         let mut world = self.lock();
-        world.replicas.push(ReplicaState { crashed: true, skew_ms, drift_ppm, ..ReplicaState::default() });
+        let state = ReplicaState { region, crashed: true, skew_ms, drift_ppm, ..ReplicaState::default() };
+        world.replicas.push(state);
         world.replicas.len() - 1
     }
 
@@ -346,7 +364,7 @@ impl Account {
 
     /// The process ends here and now; its calls never return, and what is on its way may arrive.
     pub(crate) fn crash(&self, replica: usize) {
-        let mut world = self.lock();
+        let mut world = self.seen_by(replica);
         world.replicas[replica].crashed = true;
         world.book.dies(replica);
         world.note(2, replica, "process", || "crashes".to_owned());
@@ -367,6 +385,11 @@ impl Account {
         world.note(4, replica, "process", || "goes on".to_owned());
         drop(world);
         self.0.switched.notify_waiters();
+    }
+
+    /// The Region in which a replica runs.
+    pub(crate) fn region_of(&self, replica: usize) -> usize {
+        self.lock().replicas[replica].region
     }
 
     pub(crate) fn paused(&self, replica: usize) -> bool {
@@ -445,9 +468,11 @@ impl World {
             let Some((index, _)) = first.filter(|(_, deferred)| deferred.due_ms <= now) else { break };
             let Deferred { due_ms, replica, sent, effect } = self.deferred.remove(index);
             self.now = self.now.max(due_ms);
+            self.see_from(self.replicas[replica].region);
             self.note(5, replica, "network", || "a call that was given up arrives".to_owned());
             invariants::arrives(self, replica, &sent);
             self.take_effect(effect);
+            self.see_from(0);
         }
         self.now = now;
     }

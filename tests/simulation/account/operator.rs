@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use iam_user_controller::core::document::{KeyDocument, StoredKey};
 use iam_user_controller::core::observed::{Leftover, Tags};
+use iam_user_controller::core::ownership::Ownership;
+use iam_user_controller::core::seal::SealKey;
 use iam_user_controller::core::secret::Secret;
 use iam_user_controller::core::user::{AccessKeyId, UserId, UserName};
 use iam_user_controller::ports::ChangeKind;
 
+use super::regions::REGIONS;
 use super::state::State;
 use super::streams::StreamSet;
-use super::{History, Maker, SimKey, SimUser, Table, World, is_owned, tag};
+use super::{History, Maker, SimKey, SimUser, Table, World, tag, whole_seconds};
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -55,7 +58,7 @@ impl World {
             let now = self.now;
             // Whoever is not owned then is not the program's to revoke.
             let live = self.iam.live(&name.to_ascii_lowercase());
-            let owned = live.is_none_or(|user| is_owned(user.tags.get(), &self.rules.policy));
+            let owned = live.is_none_or(|user| self.owns(user));
             self.table.remove(name, now, recorded, owned);
         }
     }
@@ -100,7 +103,7 @@ impl World {
         let shelved = self.shelf.take();
         let first_time = shelved.is_none();
         let mut other = shelved.unwrap_or_else(|| Shelf {
-            table: Table::new(name),
+            table: Table::new(name, REGIONS[0]),
             streams: StreamSet::default(),
             state: State::default(),
         });
@@ -208,6 +211,45 @@ impl World {
         });
     }
 
+    /// Writes all tags of one user onto another one, as whoever may tag users can.
+    pub(crate) fn copy_tags(&mut self, from: &str, to: &str) {
+        let Some(tags) = self.iam.live(from).map(|user| user.tags.get().clone()) else { return };
+        self.meddle(to, |user, now, bound| {
+            let mut all = user.tags.get().clone();
+            all.extend(tags);
+            user.tags.set(now, bound, all);
+        });
+    }
+
+    /// Writes our ownership tags onto a user, with a seal that looks like one.
+    pub(crate) fn forge_tags(&mut self, folded: &str) {
+        let (table, arn) = (self.table.name.clone(), self.table.arn());
+        let Some(user) = self.iam.live(folded) else { return };
+        let guessed = Ownership::new(table, arn, Some(SealKey::new([13; 32])));
+        let tags = guessed.tags(&user.name, whole_seconds(user.created_ms));
+        self.meddle(folded, |user, now, bound| {
+            let mut all = user.tags.get().clone();
+            all.extend(tags);
+            user.tags.set(now, bound, all);
+        });
+    }
+
+    /// Tags each key of a user as the function tags keys.
+    pub(crate) fn tag_keys(&mut self, folded: &str) {
+        self.meddle(folded, |user, now, bound| {
+            let mut tags = user.tags.get().clone();
+            for key in user.keys.iter_mut().filter(|key| key.exists()) {
+                tags.entry(key.id.to_string()).or_insert_with(|| CURRENT.to_owned());
+                key.claimed = true;
+            }
+            user.tags.set(now, bound, tags);
+        });
+    }
+
+    pub(crate) fn set_path(&mut self, folded: &str, path: &str) {
+        self.meddle(folded, |user, _, _| path.clone_into(&mut user.path));
+    }
+
     /// Drops the boundary, or sets another.
     pub(crate) fn alter_boundary(&mut self, folded: &str, boundary: Option<&str>) {
         self.meddle(folded, |user, now, bound| user.boundary.set(now, bound, boundary.map(str::to_owned)));
@@ -276,6 +318,10 @@ impl World {
         let folded = name.folded();
         let folded = folded.as_str();
         self.make_user(name, boundary, Tags::new());
+        let home = self.rules.policy.adopt_paths.first().cloned().unwrap_or_default();
+        if let Some(user) = self.iam.live_mut(folded) {
+            user.path = home;
+        }
         let mut document = KeyDocument::default();
         let ages = [pending.map(|age| (age, PENDING)), Some((current, CURRENT))];
         for (age, role) in ages.into_iter().flatten() {
@@ -316,11 +362,13 @@ impl World {
     pub(crate) fn make_owned_user(&mut self, name: &UserName, current: Duration, pending: Option<Duration>) {
         let boundary = self.rules.policy.boundary.clone();
         self.make_legacy_user(name, current, pending, boundary.as_deref(), true);
-        let table = self.rules.policy.table.clone();
+        let Some(created_ms) = self.iam.live(name.folded().as_str()).map(|user| user.created_ms) else {
+            return;
+        };
+        let own = self.own_tags(name, created_ms);
         let Some(user) = self.iam.live_mut(name.folded().as_str()) else { return };
         let mut tags = user.tags.get().clone();
-        tags.insert("managed-by".to_owned(), "iam-user-controller".to_owned());
-        tags.insert("iam-user-controller:table".to_owned(), table);
+        tags.extend(own);
         tags.insert("iam-user-controller:minting".to_owned(), "none".to_owned());
         user.tags = History::new(tags);
         user.armed = true;

@@ -89,7 +89,7 @@ impl Vault for ReplicaPorts {
     }
 
     async fn put(&self, name: &ParameterName, text: &Secret) -> Result<Receipt, CallError> {
-        let owner = self.account().lock().parameter_owner(name.as_str());
+        let owner = self.world().parameter_owner(name.as_str());
         let (subject, name, text) = (owner.clone(), name.clone(), text.clone());
         self.change(Call::PutParameter, &subject, move |world| {
             invariants::before(world, &owner, &Change::PutParameter);
@@ -104,7 +104,7 @@ impl Vault for ReplicaPorts {
     }
 
     async fn delete(&self, name: &ParameterName) -> Result<Receipt, CallError> {
-        let owner = self.account().lock().parameter_owner(name.as_str());
+        let owner = self.world().parameter_owner(name.as_str());
         let (subject, name) = (owner.clone(), name.clone());
         self.change(Call::DeleteParameter, &subject, move |world| {
             // That of another spelling of the name is not the user's.

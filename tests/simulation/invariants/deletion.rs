@@ -9,8 +9,8 @@ use iam_user_controller::core::user::UserId;
 use iam_user_controller::ports::Record;
 
 use super::keys::meddled_lately;
-use super::{Excuse, OWNERSHIP, ROUNDED_MS, Verdict, ms};
-use crate::account::{RowLife, SimUser, World, is_owned, tag};
+use super::{Excuse, ROUNDED_MS, Verdict, ms};
+use crate::account::{RowLife, SimUser, World, has_our_tags};
 
 /// A record tells when a deletion was granted.
 pub(super) fn state_written(world: &mut World, record: &Record) {
@@ -97,14 +97,12 @@ fn obstacles_of_a_sweep(world: &World, user: &SimUser, life: &RowLife) -> Vec<Ob
     if world.rules.action == OrphanAction::Report {
         obstacles.push(("orphans are to be reported", recorded));
     }
-    if !is_owned(user.tags.get(), policy) {
-        let excuse = meddled_lately(world, user).or(recorded);
-        if tag(user.tags.get(), OWNERSHIP[1]).is_some_and(|table| table != policy.table) {
-            obstacles.push(("it belongs to another table", excuse));
-        }
-        if user.leftovers.get().contains(&Leftover::LoginProfile) && !policy.include_console_users {
-            obstacles.push(("it has a console login", excuse));
-        }
+    let meddled = meddled_lately(world, user).or(recorded);
+    if !world.owns(user) && has_our_tags(user.tags.get()) {
+        obstacles.push(("its tags are those of another table, or forged", meddled));
+    }
+    if user.leftovers.get().contains(&Leftover::LoginProfile) && !policy.include_console_users {
+        obstacles.push(("it has a console login", meddled));
     }
     let age = world.now.saturating_sub(user.created_ms) + ROUNDED_MS;
     if age < ms(world.rules.orphan_min_age) {
@@ -180,7 +178,7 @@ fn beyond_the_brake(world: &World, began: u64, window: u64, more: u64) -> Option
     let (count, percent, _) = world.rules.brake;
     let deletions = world.book.deletions.iter().chain([&began]);
     let deleted = deletions.filter(|at| **at + window > world.now).count() as u64;
-    let owned = world.iam.all().filter(|(_, user)| is_owned(user.tags.get(), &world.rules.policy)).count();
+    let owned = world.iam.all().filter(|(_, user)| world.owns(user)).count();
     let base = owned as u64 + deleted + more;
     let beyond = deleted > u64::from(count) && deleted * 100 > u64::from(percent) * base;
     beyond.then(|| format!("deletion number {deleted} of {base} users: the brake should hold"))

@@ -13,7 +13,7 @@ use super::deletion::{obstacles, unless_doomed};
 use super::ownership::asked_for;
 use super::silence::faults_of;
 use super::{Excuse, MINTING, ROUNDED_MS, ROUNDING, Verdict, ms, violation};
-use crate::account::{Maker, SimKey, SimUser, World, is_owned, tag};
+use crate::account::{Maker, SimKey, SimUser, World, tag};
 
 /// 2, 5: a key was minted.
 pub(crate) fn minted(world: &mut World, folded: &str) {
@@ -187,7 +187,7 @@ pub(crate) fn after(world: &mut World) {
     while let Some(folded) = world.book.touched.pop() {
         let Some(user) = world.iam.live(&folded) else { continue };
         let works = current_works(world, user);
-        let owned = is_owned(user.tags.get(), &world.rules.policy);
+        let owned = world.owns(user);
         let mut verdict = Verdict::about(&folded);
         if user.armed && !works {
             let what = format!("`current` of {folded} is no working key any more");

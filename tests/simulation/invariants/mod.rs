@@ -21,12 +21,13 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use iam_user_controller::core::observed::{Leftover, Tags};
+use iam_user_controller::core::ownership::Ownership;
 use iam_user_controller::core::parameter_name::ParameterTemplate;
 use iam_user_controller::core::policy::{Adopt, ForeignKeys, OrphanAction, OrphanScope, Policy};
 use iam_user_controller::core::user::{AccessKeyId, UserId};
 use iam_user_controller::ports::{NewUser, Record};
 
-use crate::account::World;
+use crate::account::{SEAL, TABLE, TABLE_ARN, World};
 use crate::faults::Call;
 
 pub(crate) use deletion::resume_deletions;
@@ -39,7 +40,7 @@ pub(crate) use silence::{may_change, unsettled};
 use lease::InFlight;
 
 const MINTING: &str = "iam-user-controller:minting";
-const OWNERSHIP: [&str; 2] = ["managed-by", "iam-user-controller:table"];
+const OWNERSHIP: [&str; 4] = ["managed-by", TABLE, TABLE_ARN, SEAL];
 
 /// What the program cannot know better: IAM tells whole seconds, and so does the `Date` by which the program
 /// sets its clock.
@@ -80,9 +81,12 @@ impl Rules {
         const DAY: Duration = Duration::from_secs(86_400);
         Self {
             policy: Policy {
-                table: "users".to_owned(),
+                // The ARN and the key are those that the program finds.
+                ownership: Ownership::new("users".to_owned(), String::new(), None),
                 boundary: Some("arn:aws:iam::123456789012:policy/boundary".to_owned()),
                 adopt: Adopt::Tagged,
+                adopt_paths: vec!["/".to_owned()],
+                adopt_from: Vec::new(),
                 rotate_after: 15 * DAY,
                 delete_after: 30 * DAY,
                 min_overlap: 15 * DAY / 2,

@@ -12,7 +12,7 @@ use super::deletion::{TOO_YOUNG, obstacles};
 use super::keys::{current_works, expired_since, of_the_mint};
 use super::ownership::adoptable;
 use super::{Excuse, MINTING, ROUNDING, Verdict, ms};
-use crate::account::{Maker, SimKey, SimUser, World, is_owned, tag};
+use crate::account::{Maker, SimKey, SimUser, World, tag};
 
 /// 8: what is not as it should be. Breaks nothing once everything has settled.
 pub(crate) fn unsettled(world: &World) -> Verdict {
@@ -37,7 +37,7 @@ fn row_faults(world: &World, row: &str) -> Verdict {
         found.breaks(8, format!("{row}: there is no user"));
         return found;
     };
-    if !is_owned(user.tags.get(), &world.rules.policy) {
+    if !world.owns(user) {
         if user.name.as_str() == row && adoptable(world, user) {
             found.breaks(8, format!("{row}: not adopted"));
         }
@@ -189,8 +189,7 @@ fn blocked(world: &World, user: &SimUser) -> Option<Excuse> {
 fn orphans(world: &World) -> Verdict {
     let mut found = Verdict::default();
     for (folded, user) in world.iam.all().filter(|(folded, _)| !world.table.contains_folded(folded)) {
-        let ours =
-            is_owned(user.tags.get(), &world.rules.policy) || world.rules.scope == OrphanScope::Account;
+        let ours = world.owns(user) || world.rules.scope == OrphanScope::Account;
         let mut obstacles = obstacles(world, user).into_iter();
         if ours && obstacles.all(|(why, excuse)| excuse.is_some() || why == TOO_YOUNG) {
             let mut one = Verdict::about(folded);
@@ -252,7 +251,7 @@ fn may_be_revoked(world: &World, folded: &str, user: &SimUser) -> bool {
     let told = life.and_then(|life| life.told_ms).is_some_and(|told| told >= user.created_ms);
     // Sweeps may have found it an orphan before the row of another spelling came.
     let twin = !world.table.contains(user.name.as_str()) && world.table.contains_folded(folded);
-    (told || twin) && is_owned(user.tags.get(), &world.rules.policy)
+    (told || twin) && world.owns(user)
 }
 
 /// Whether a key is due for rotation or deletion within this time.
