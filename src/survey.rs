@@ -15,6 +15,7 @@ use crate::core::observed::Observed;
 use crate::core::ownership::{self, NotAdoptable};
 use crate::core::plan::{Desired, Next, Plan, State, View, plan};
 use crate::core::policy::{OrphanAction, Policy};
+use crate::core::spelling;
 use crate::core::time::Timestamp;
 use crate::core::user::{Own, UserName};
 use crate::pace::{Lane, Pace};
@@ -83,6 +84,8 @@ pub struct Survey {
     pub orphans: usize,
     /// Users without a row that no sweep deletes, by reason.
     pub spared: BTreeMap<Spared, usize>,
+    /// Owned users to which AWS's quarantine policy is attached.
+    pub quarantined: usize,
     /// Everybody that is in the table, or is an orphan; by name.
     pub users: Vec<Planned>,
     /// What has to be known of the survey itself.
@@ -107,7 +110,7 @@ impl<P: Ports> Surveyor<'_, P> {
         let mut survey = self.survey(&pace, |other| other == name.as_str()).await?;
         if survey.users.is_empty() {
             let (policy, _) = self.policy().await?;
-            survey.users.push(self.one(name, &pace, &policy, &BTreeSet::new()).await?);
+            survey.users.push(self.one(name, &pace, &policy, &BTreeSet::new(), None).await?);
         }
         Ok(survey)
     }
@@ -135,7 +138,8 @@ impl<P: Ports> Surveyor<'_, P> {
             })
             .collect();
         let names = census.rows.iter().filter(|name| wanted(name.as_str()));
-        let names = names.map(|name| self.one(name, pace, &policy, &census.rows));
+        let names =
+            names.map(|name| self.one(name, pace, &policy, census.spellings(name), census.user_of(name)));
         let mut looks = stream::iter(names).buffer_unordered(self.settings.executor.concurrency.get());
         while let Some(look) = looks.next().await {
             planned.push(look?);
@@ -148,6 +152,7 @@ impl<P: Ports> Surveyor<'_, P> {
             owned_users: census.owned,
             orphans: census.orphans.len(),
             spared: census.count_spared(),
+            quarantined: census.count_quarantined(),
             users: planned,
             notes: note.into_iter().collect(),
         })
@@ -241,6 +246,7 @@ impl<P: Ports> Surveyor<'_, P> {
             orphans: survey.orphans,
             orphans_due: 0,
             spared: survey.spared.clone(),
+            quarantined: survey.quarantined,
         };
         Ok((survey, report))
     }
@@ -251,17 +257,12 @@ impl<P: Ports> Surveyor<'_, P> {
         pace: &Pace,
         policy: &Policy,
         rows: &BTreeSet<UserName>,
+        listed: Option<&UserName>,
     ) -> Result<Planned, CallError> {
         let template = &self.settings.parameters.template;
         let mut observed = observe(self.ports, pace, template, name).await?;
-        let mut twins = rows.iter().filter(|row| row.folded() == name.folded());
-        let desired = match twins.next() {
-            None => Desired::Absent,
-            Some(first) if first != name && observed.user.as_ref().is_none_or(|user| user.name != *name) => {
-                Desired::Shadowed { by: first.clone() }
-            }
-            Some(_) => Desired::Present,
-        };
+        let seen = observed.user.as_ref().map(|user| &user.name);
+        let desired = spelling::desired(name, rows, listed.or(seen));
         let mut plan = self.plan(name, &desired, &observed, policy);
         if plan.next == Next::AskSignIn {
             observed.sign_in = Some(sign_in(self.ports, pace, name).await?);

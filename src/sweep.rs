@@ -20,8 +20,9 @@ use crate::core::census::{self, Census, Orphan, OrphanRules, Sightings, Spared};
 use crate::core::observed::Glance;
 use crate::core::plan::State;
 use crate::core::policy::{OrphanAction, Policy};
+use crate::core::quarantine::{Case, Watch};
 use crate::core::time::Timestamp;
-use crate::core::user::{AccessKeyId, Own, UserName};
+use crate::core::user::{Own, UserName};
 use crate::heartbeat::Heartbeat;
 use crate::lease::Guard;
 use crate::pace::{Lane, Pace};
@@ -33,7 +34,7 @@ use crate::work::executor::{Hold, LookFailed, Request};
 /// Record of the orphans that sweeps have seen.
 pub const ORPHANS_RECORD: &str = "orphans";
 
-/// Record of the keys that AWS has quarantined.
+/// Record of the users that AWS has quarantined, and of those that were seen before that.
 pub const QUARANTINE_RECORD: &str = "quarantine";
 
 /// Pages of IAM's list: 5,000 users an account, 100 a page at the worst, and then some.
@@ -65,6 +66,9 @@ pub struct SweepReport {
     /// Users without a row that no sweep deletes, by reason.
     #[serde(default)]
     pub spared: BTreeMap<Spared, usize>,
+    /// Owned users to which AWS's quarantine policy is attached.
+    #[serde(default)]
+    pub quarantined: usize,
 }
 
 /// Why a sweep was not finished. It has deleted nobody.
@@ -110,8 +114,8 @@ pub struct Sweeper<P: Ports> {
     pub number: Arc<AtomicU64>,
     /// Orphans of the sweeps before.
     pub sightings: Sightings,
-    /// Quarantined keys of the sweeps before, by user.
-    pub quarantine: BTreeMap<UserName, BTreeSet<AccessKeyId>>,
+    /// What sweeps before this one have seen of AWS's quarantine.
+    pub quarantine: Watch,
     /// When the sweeps before this one began.
     pub cadence: Cadence,
 }
@@ -132,12 +136,13 @@ impl<P: Ports> Sweeper<P> {
         self.number.fetch_add(1, Ordering::Relaxed);
         self.identify_table(started).await?;
         let users = list_users(&self.ports, &self.pace).await?;
+        let listed = AwsTime::of(self.ports.clock());
         let rows = scan_table(&self.ports).await?;
         let mut census = self.take_census(users, rows, started);
         self.spare_people(&mut census).await?;
         tell_spared(&census);
         self.show(&census, started);
-        self.quarantined(&census).await?;
+        self.quarantined(&census, started, listed).await?;
         let wanted = self.tell_brake(&census, started).await?;
         let orphans_due = self.orphans_due(&census, started).await?;
 
@@ -164,6 +169,7 @@ impl<P: Ports> Sweeper<P> {
             orphans: census.orphans.len(),
             orphans_due: orphans_due.len(),
             spared: census.count_spared(),
+            quarantined: census.count_quarantined(),
         })
     }
 
@@ -293,31 +299,37 @@ impl<P: Ports> Sweeper<P> {
         Ok(victims)
     }
 
-    /// Keys that AWS found in public are marked once, when their quarantine is first seen: the keys
-    /// that replace them are not.
-    async fn quarantined(&mut self, census: &Census) -> Result<(), SweepError> {
-        // Whoever is not seen without the policy is not first seen the next time: a user may be missed, or
-        // be nobody's for a while, and the keys that have replaced the marked ones are sound.
-        let lasts = |name: &UserName| match census.users.get(name) {
-            Some(glance) => glance.is_quarantined(),
-            None => census.rows.contains(name),
-        };
-        let mut found = self.quarantine.clone();
-        found.retain(|name, _| lasts(name));
-        for name in census.quarantined.iter().filter(|name| !self.quarantine.contains_key(*name)) {
-            let keys = self.pace.read(&self.ports, Lane::Iam, self.ports.directory().keys(name)).await?;
-            // Gone, or not visible yet: then the next sweep sees it first.
-            let Some(keys) = keys else { continue };
-            tracing::error!(user = %name, "AWS has quarantined this user: a key of it was found in public");
-            found.insert(name.clone(), keys.into_iter().map(|key| key.id).collect());
+    /// Opens a case for each user that AWS has quarantined since the sweep before, and tells of it once.
+    /// The record is written before any key is replaced on its word.
+    async fn quarantined(
+        &mut self,
+        census: &Census,
+        began: Timestamp,
+        ended: AwsTime,
+    ) -> Result<(), SweepError> {
+        let mut watch = self.quarantine.clone();
+        let mut closed = Vec::new();
+        // What is seen of users lives on times that a clock that is off would mix up.
+        if ended.trusted {
+            let found = watch.see(census, began, ended.now);
+            closed = found.closed;
+            for sighting in found.sightings {
+                let call = self.ports.directory().keys(sighting.name());
+                // Gone, or not visible yet: then the next sweep sees it first.
+                let Some(keys) = self.pace.read(&self.ports, Lane::Iam, call).await? else { continue };
+                tell_quarantine(watch.open(sighting, keys.into_iter().map(|key| key.id).collect()));
+            }
         }
-        if found != self.quarantine {
-            self.remember(QUARANTINE_RECORD, &Quarantine::of(&found)).await?;
+        let body = |watch: &Watch| serde_json::to_string(watch).unwrap_or_default();
+        if body(&watch) != body(&self.quarantine) {
+            self.remember(QUARANTINE_RECORD, &watch).await?;
         }
-        self.quarantine = found;
-        for (name, keys) in &self.quarantine {
-            if census.rows.contains(name) {
-                self.ask(Request::Compromised { name: name.clone(), keys: keys.clone() }).await?;
+        self.quarantine = watch;
+        let open = self.quarantine.cases().map(|case| (UserName::parse(&case.name).ok(), Some(case.clone())));
+        let told: Vec<_> = open.chain(closed.into_iter().map(|name| (Some(name), None))).collect();
+        for (name, case) in told {
+            if let Some(name) = name.filter(|name| census.rows.contains(name)) {
+                self.ask(Request::Quarantine { name, case }).await?;
             }
         }
         Ok(())
@@ -333,19 +345,26 @@ impl<P: Ports> Sweeper<P> {
     }
 }
 
-/// The body of the record [`QUARANTINE_RECORD`].
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Quarantine(BTreeMap<String, BTreeSet<AccessKeyId>>);
-
-impl Quarantine {
-    fn of(keys: &BTreeMap<UserName, BTreeSet<AccessKeyId>>) -> Self {
-        Self(keys.iter().map(|(name, keys)| (name.to_string(), keys.clone())).collect())
-    }
-
-    /// The keys by user.
-    pub fn into_keys(self) -> BTreeMap<UserName, BTreeSet<AccessKeyId>> {
-        let named = |(name, keys): (String, _)| UserName::parse(&name).ok().map(|name| (name, keys));
-        self.0.into_iter().filter_map(named).collect()
+/// Says that AWS has quarantined a user, and what a person has to do.
+fn tell_quarantine(case: &Case) {
+    let (user, policy, detach) = (&case.name, &case.policy, case.detach_command());
+    let replace = case.replace_commands(|_| true).join("; ");
+    if case.appeared {
+        tracing::error!(
+            user,
+            policy,
+            replace,
+            detach,
+            "AWS has quarantined this user: a key of it was found in public"
+        );
+    } else {
+        tracing::error!(
+            user,
+            policy,
+            replace,
+            detach,
+            "AWS's quarantine policy is attached to this user, and was when it was first seen: its keys are left alone"
+        );
     }
 }
 

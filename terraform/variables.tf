@@ -274,6 +274,7 @@ variable "settings" {
       delete_after   = optional(string)
       min_overlap    = optional(string)
       foreign        = optional(string)
+      compromised    = optional(string)
       verify         = optional(bool)
       verify_timeout = optional(string)
     }), {})
@@ -325,6 +326,10 @@ variable "settings" {
   validation {
     condition     = var.settings.keys.foreign == null || contains(["report", "revoke"], coalesce(var.settings.keys.foreign, "report"))
     error_message = "keys.foreign is report or revoke."
+  }
+  validation {
+    condition     = contains(["replace", "report"], coalesce(var.settings.keys.compromised, "replace"))
+    error_message = "keys.compromised is replace or report."
   }
   validation {
     condition     = contains(["delete", "report"], coalesce(var.settings.orphans.action, "delete"))

@@ -20,6 +20,7 @@ use crate::core::cadence::Cadence;
 use crate::core::census::Sightings;
 use crate::core::memory::SETTLE;
 use crate::core::policy::Policy;
+use crate::core::quarantine::Watch;
 use crate::core::seal::SealKey;
 use crate::core::time::{Timestamp, spoken};
 use crate::feed::{Feed, FeedError, FeedSettings, Outlook};
@@ -31,7 +32,7 @@ use crate::reconcile::{AwsTime, Reconciler};
 use crate::removals::{self, Removals};
 use crate::seals::{self, SealError};
 use crate::status::Role;
-use crate::sweep::{self, Quarantine, SweepReport, Sweeper};
+use crate::sweep::{self, SweepReport, Sweeper};
 use crate::work::executor::{Executor, Request};
 
 /// Changes that were read and wait for the executor. The feed stops reading when it is full.
@@ -353,7 +354,7 @@ impl<P: Ports> Built<P> {
             own: common.started.own.clone(),
             number,
             sightings: read::<Sightings>(records, sweep::ORPHANS_RECORD),
-            quarantine: read::<Quarantine>(records, sweep::QUARANTINE_RECORD).into_keys(),
+            quarantine: read::<Watch>(records, sweep::QUARANTINE_RECORD),
             cadence: Cadence::default(),
         };
         Self { reconciler: Arc::new(reconciler), sweeper, brakes }

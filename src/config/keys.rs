@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::core::policy::ForeignKeys;
+use crate::core::policy::{CompromisedKeys, ForeignKeys};
 
 use super::key::Key;
 use super::reader::{Durations, Reader, one_of};
@@ -12,11 +12,13 @@ const ROTATE_AFTER: Key = Key::of("keys", "rotate_after");
 const DELETE_AFTER: Key = Key::of("keys", "delete_after");
 const MIN_OVERLAP: Key = Key::of("keys", "min_overlap");
 const FOREIGN: Key = Key::of("keys", "foreign");
+const COMPROMISED: Key = Key::of("keys", "compromised");
 const VERIFY: Key = Key::of("keys", "verify");
 const VERIFY_TIMEOUT: Key = Key::of("keys", "verify_timeout");
 
 /// The keys of this section.
-pub(super) const KEYS: &[Key] = &[ROTATE_AFTER, DELETE_AFTER, MIN_OVERLAP, FOREIGN, VERIFY, VERIFY_TIMEOUT];
+pub(super) const KEYS: &[Key] =
+    &[ROTATE_AFTER, DELETE_AFTER, MIN_OVERLAP, FOREIGN, COMPROMISED, VERIFY, VERIFY_TIMEOUT];
 
 const A_CENTURY: Duration = Duration::from_secs(36_500 * 86_400);
 
@@ -41,6 +43,9 @@ const TIMEOUTS: Durations = Durations {
 const FOREIGN_KEYS: &[(&str, ForeignKeys)] =
     &[("report", ForeignKeys::Report), ("revoke", ForeignKeys::Revoke)];
 
+const COMPROMISED_KEYS: &[(&str, CompromisedKeys)] =
+    &[("replace", CompromisedKeys::Replace), ("report", CompromisedKeys::Report)];
+
 /// The life of an access key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
@@ -53,6 +58,8 @@ pub struct Keys {
     pub min_overlap: Duration,
     /// What to do about keys that the controller did not make.
     pub foreign: ForeignKeys,
+    /// What to do about the keys of a user when AWS quarantines it.
+    pub compromised: CompromisedKeys,
     /// Whether a new key is proven before it is published.
     pub verify: bool,
     /// How long to wait for the proof.
@@ -65,6 +72,8 @@ impl Keys {
         let delete_after = reader.required(DELETE_AFTER, &AGES.valid(), |raw| raw.duration(&AGES));
         let overlap = reader.optional(MIN_OVERLAP, &OVERLAPS.valid(), |raw| raw.duration(&OVERLAPS));
         let foreign = reader.required(FOREIGN, &one_of(FOREIGN_KEYS), |raw| raw.choice(FOREIGN_KEYS));
+        let compromised =
+            reader.required(COMPROMISED, &one_of(COMPROMISED_KEYS), |raw| raw.choice(COMPROMISED_KEYS));
         let verify = reader.required(VERIFY, "true or false", |raw| raw.flag());
         let verify_timeout =
             reader.required(VERIFY_TIMEOUT, &TIMEOUTS.valid(), |raw| raw.duration(&TIMEOUTS));
@@ -74,6 +83,7 @@ impl Keys {
             delete_after,
             min_overlap: min_overlap(reader, rotate_after, delete_after, overlap)?,
             foreign: foreign?,
+            compromised: compromised?,
             verify: verify?,
             verify_timeout: verify_timeout?,
         })

@@ -116,6 +116,7 @@ impl Settings {
             delete_after: self.keys.delete_after,
             min_overlap: self.keys.min_overlap,
             foreign: self.keys.foreign,
+            compromised: self.keys.compromised,
             verify: self.keys.verify,
             orphan_scope: self.orphans.scope,
             include_console_users: self.orphans.include_console_users,

@@ -39,6 +39,7 @@ const CONTRACT: &[Row] = &[
     row("keys.delete_after",          Some("\"30d\""),                        "'20d 4s'",             "20d 4s"),
     row("keys.min_overlap",           None,                                   "'1h 30m'",             "1h 30m"),
     row("keys.foreign",               Some("\"report\""),                     "'revoke'",             "revoke"),
+    row("keys.compromised",            Some("\"replace\""),                    "'report'",             "report"),
     row("keys.verify",                Some("true"),                           "false",                "false"),
     row("keys.verify_timeout",        Some("\"60s\""),                        "'2s'",                 "2s"),
     row("parameters.name",            Some("\"/iam_users/{UserName}_keys\""), "'/k/{UserName}'",      "/k/{UserName}"),

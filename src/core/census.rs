@@ -79,12 +79,14 @@ pub struct Census {
     pub users: BTreeMap<UserName, Glance>,
     /// How many of them are owned.
     pub owned: usize,
+    /// The rows by the name that IAM takes them for.
+    spellings: BTreeMap<FoldedName, BTreeSet<UserName>>,
     /// Users without a row that a sweep may delete, once they are old enough.
     pub orphans: Vec<Orphan>,
     /// Users without a row that the scope reaches, and that no sweep deletes.
     pub spared: BTreeMap<UserName, Spared>,
-    /// Owned users that AWS has quarantined.
-    pub quarantined: Vec<UserName>,
+    /// Owned users.
+    pub ours: BTreeSet<UserName>,
 }
 
 impl Census {
@@ -98,11 +100,10 @@ impl Census {
         now: Timestamp,
     ) -> Self {
         let mut census = Self::default();
-        let mut wanted: BTreeSet<FoldedName> = BTreeSet::new();
         for row in rows {
             match UserName::parse(&row) {
                 Ok(name) => {
-                    wanted.insert(name.folded());
+                    census.spellings.entry(name.folded()).or_default().insert(name.clone());
                     census.rows.insert(name);
                 }
                 Err(error) => {
@@ -118,7 +119,7 @@ impl Census {
             // Forged tags are told whatever the scope: somebody tries to have the user deleted.
             let reached = matches!(claim, Claim::Ours | Claim::NoSeal);
             let in_scope = reached || policy.orphan_scope == OrphanScope::Account;
-            if in_scope && !wanted.contains(&user.name.folded()) {
+            if in_scope && !census.spellings.contains_key(&user.name.folded()) {
                 match spared(user, claim, rules) {
                     Some(why) => drop(census.spared.insert(user.name.clone(), why)),
                     None => {
@@ -128,12 +129,23 @@ impl Census {
                     }
                 }
             }
-            if owned && glance.is_quarantined() {
-                census.quarantined.push(user.name.clone());
+            if owned {
+                census.ours.insert(user.name.clone());
             }
             census.users.insert(user.name.clone(), glance);
         }
         census
+    }
+
+    /// The rows that differ from a row's name in case at most, itself included.
+    pub fn spellings(&self, row: &UserName) -> &BTreeSet<UserName> {
+        const NONE: &BTreeSet<UserName> = &BTreeSet::new();
+        self.spellings.get(&row.folded()).unwrap_or(NONE)
+    }
+
+    /// The spelling of a row's name, among all rows of it, that names an IAM user.
+    pub fn user_of(&self, row: &UserName) -> Option<&UserName> {
+        self.spellings(row).iter().find(|row| self.users.contains_key(*row))
     }
 
     /// The orphans that a console login would spare: whoever acts on the census has to ask for it.
@@ -148,6 +160,13 @@ impl Census {
     pub fn has_console_login(&mut self, name: &UserName) {
         self.orphans.retain(|orphan| orphan.name != *name);
         self.spared.insert(name.clone(), Spared::ConsoleLogin);
+    }
+
+    /// How many owned users AWS has quarantined.
+    pub fn count_quarantined(&self) -> usize {
+        let quarantined =
+            |name: &&UserName| self.users.get(*name).is_some_and(|glance| glance.quarantine().is_some());
+        self.ours.iter().filter(quarantined).count()
     }
 
     /// How many are spared, by reason.
@@ -244,6 +263,7 @@ mod tests {
             delete_after: 30 * DAY,
             min_overlap: 7 * DAY,
             foreign: ForeignKeys::Report,
+            compromised: crate::core::policy::CompromisedKeys::Replace,
             verify: true,
             verify_timeout: Duration::from_secs(60),
             orphan_scope: crate::core::policy::OrphanScope::Owned,

@@ -6,9 +6,12 @@ use super::document::KeyDocument;
 use super::memory::{Hand, MINT_FRESH, MINT_SLACK, MINT_WINDOW, Mint, SETTLE};
 use super::observed::{Key, Stored, User};
 use super::plan::{Desired, View};
+use super::policy::CompromisedKeys;
+use super::quarantine::Case;
 use super::rotation;
 use super::tags;
 use super::time::Timestamp;
+use super::user::AccessKeyId;
 
 /// A view, and what follows from it.
 pub(super) struct Facts<'a> {
@@ -171,6 +174,23 @@ impl<'a> Facts<'a> {
         self.unknown.iter().filter(young).copied().collect()
     }
 
+    /// The quarantine of this very user.
+    pub(super) fn quarantine(&self) -> Option<&'a Case> {
+        let case = self.view.memory.quarantine.as_ref();
+        case.filter(|case| self.user().is_some_and(|user| user.id == case.user))
+    }
+
+    /// Whether the quarantined keys are replaced, and not only reported.
+    pub(super) fn replaces_quarantined(&self) -> bool {
+        let replace = self.view.policy.compromised == CompromisedKeys::Replace;
+        replace && self.quarantine().is_some_and(|case| case.appeared)
+    }
+
+    /// Whether a key is to be replaced without overlap.
+    pub(super) fn is_compromised(&self, key: &AccessKeyId) -> bool {
+        self.replaces_quarantined() && self.quarantine().is_some_and(|case| case.keys.contains(key))
+    }
+
     /// Whether, and why, a new key is needed. A deactivated current key is no reason: a person did it.
     pub(super) fn need(&self) -> Option<Need> {
         if self.document().and_then(KeyDocument::current_id).is_none() {
@@ -178,7 +198,7 @@ impl<'a> Facts<'a> {
             return can_be_written.then_some(Need::NothingPublished);
         }
         let Some(current) = self.current else { return Some(Need::KeyGone) };
-        if self.view.memory.compromised.contains(&current.id) {
+        if self.is_compromised(&current.id) {
             return Some(Need::Compromised);
         }
         let due = rotation::rotation_due(current.created, self.view.policy);

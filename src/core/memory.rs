@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::observed::Observed;
+use super::quarantine::Case;
 use super::secret::Secret;
 use super::time::Timestamp;
 use super::user::{AccessKeyId, UserId};
@@ -82,8 +83,8 @@ pub struct Memory {
     pub name_taken_again: Option<Timestamp>,
     /// Foreign keys that are inactive, with the sweep in which that was first seen.
     pub idle_foreign: BTreeMap<AccessKeyId, u64>,
-    /// Keys that AWS has quarantined; they are replaced without overlap.
-    pub compromised: BTreeSet<AccessKeyId>,
+    /// AWS has quarantined the user.
+    pub quarantine: Option<Case>,
     /// Keys that were deleted; a stale read may still list them.
     pub deleted: BTreeSet<AccessKeyId>,
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::document::KeyDocument;
+use super::quarantine::is_quarantine;
 use super::time::Timestamp;
 use super::user::{AccessKeyId, UserId, UserName};
 
@@ -60,23 +61,20 @@ pub enum Stored {
     NotSecure,
 }
 
-/// Begins the names of the policies that AWS attaches to a user whose key it has found in public.
-const QUARANTINE: &str = "AWSCompromisedKeyQuarantine";
-
 /// A user of the account, as one page of the whole account tells it: enough to see who needs a
 /// look, never enough to act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glance {
     /// The user itself.
     pub user: User,
-    /// Names of the managed policies attached to it.
+    /// ARNs of the managed policies attached to it.
     pub attached_policies: Vec<String>,
 }
 
 impl Glance {
-    /// Whether AWS has found a key of the user in public, and nobody has detached its policy since.
-    pub fn is_quarantined(&self) -> bool {
-        self.attached_policies.iter().any(|policy| policy.starts_with(QUARANTINE))
+    /// The ARN of AWS's quarantine policy, when it is attached to the user.
+    pub fn quarantine(&self) -> Option<&str> {
+        self.attached_policies.iter().map(String::as_str).find(|arn| is_quarantine(arn))
     }
 }
 

@@ -166,22 +166,27 @@ const RULES: &[(&str, Rule)] = &[
     ("prove_key", mint::prove_key),
     ("publish_key", mint::publish_key),
     ("lost_mint", mint::lost_mint),
-    // What is stored and tagged.
+    // Keys that have to go.
     ("not_secure", keys::not_secure),
     ("settle_current", keys::settle_current),
     ("expire", keys::expire),
     ("compromised", keys::compromised),
-    ("forget", keys::forget),
-    ("tags", keys::tags),
-    ("untag", keys::untag),
-    ("deactivated", keys::deactivated),
     ("foreign", keys::revoke_foreign),
-    // A new key.
+    // A new key, unless a rule below has a reason to wait: see `mint::may_begin`.
+    ("create_key", mint::create_key),
+    ("open_mint", mint::open_mint),
+    // Housekeeping. It comes after everything that a user cannot do without, because AWS may refuse it for
+    // ever; and before the waits, which may last for days.
+    ("forget", keys::forget),
+    ("untag", keys::untag),
+    ("tags", keys::tags),
+    // Why there is no new key yet.
+    ("deactivated", keys::deactivated),
     ("mint_pause", mint::mint_pause),
     ("settle_reads", mint::settle_reads),
     ("free_slot", mint::free_slot),
-    ("create_key", mint::create_key),
-    ("open_mint", mint::open_mint),
+    ("young_keys", mint::young_keys),
+    ("quarantined", keys::quarantined),
     ("ready", keys::ready),
 ];
 

@@ -29,6 +29,8 @@ pub struct Policy {
     pub include_console_users: bool,
     /// What to do about keys that the controller did not make.
     pub foreign: ForeignKeys,
+    /// What to do about keys that AWS has found in public.
+    pub compromised: CompromisedKeys,
     /// Whether a new key must be accepted by AWS before it is published.
     pub verify: bool,
     /// How long to wait for that.
@@ -56,6 +58,16 @@ pub enum ForeignKeys {
     Report,
     /// Deactivate them; delete them a sweep later.
     Revoke,
+}
+
+/// What to do about the keys of a user when AWS quarantines it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CompromisedKeys {
+    /// Replace them without overlap.
+    Replace,
+    /// Show and count the user.
+    Report,
 }
 
 /// Which users without an item are orphans.

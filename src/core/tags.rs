@@ -25,6 +25,9 @@ pub const CURRENT: &str = "current";
 /// The value of a key's tag once it has a successor.
 pub const PENDING_DELETION: &str = "pending_deletion";
 
+/// IAM: a user has at most this many tags, those of others included.
+pub const TAGS_PER_USER: usize = 50;
+
 /// What a key's tag says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyTag {

@@ -115,10 +115,11 @@ pub struct Own {
 pub struct AccessKeyId(String);
 
 impl AccessKeyId {
-    /// Accepts what IAM's API model accepts: 16–128 letters, digits and underscores.
+    /// Accepts 16–128 capital letters and digits, as every key id of IAM is. IAM's API model would allow
+    /// more, but a tag of somebody else, such as `deployment_status`, must not be taken for a key's.
     pub fn parse(text: &str) -> Option<Self> {
-        let plausible =
-            (16..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let plausible = (16..=128).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
         plausible.then(|| Self(text.to_owned()))
     }
 
@@ -161,7 +162,14 @@ mod tests {
     #[test]
     fn key_ids_are_recognised() {
         assert!(AccessKeyId::parse("AKIAIOSFODNN7EXAMPLE").is_some());
-        for not_an_id in ["managed-by", "short", "iam-user-controller:minting", ""] {
+        for not_an_id in [
+            "managed-by",
+            "AKIASHORT",
+            "iam-user-controller:minting",
+            "",
+            "deployment_status",
+            "DeploymentStatus1",
+        ] {
             assert!(AccessKeyId::parse(not_an_id).is_none(), "{not_an_id}");
         }
     }

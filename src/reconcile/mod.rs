@@ -24,6 +24,7 @@ use crate::core::observed::Observed;
 use crate::core::parameter_name::ParameterTemplate;
 use crate::core::plan::{Desired, Evidence, Next, Plan, State, View, plan};
 use crate::core::policy::Policy;
+use crate::core::spelling;
 use crate::core::step::Step;
 use crate::core::time::Timestamp;
 use crate::core::user::{UserId, UserName};
@@ -136,7 +137,7 @@ impl<P: Ports> Reconciler<P> {
         result
     }
 
-    /// Which of the spellings are in the table, and which one of them is served.
+    /// Which of the spellings are in the table, and which of them IAM knows.
     async fn served(&self, ledger: &Ledger) -> Result<Served, CallError> {
         let mut present = BTreeSet::new();
         for name in ledger.files.keys() {
@@ -144,17 +145,18 @@ impl<P: Ports> Reconciler<P> {
                 present.insert(name.clone());
             }
         }
-        let mut served = present.first().cloned();
+        let mut user = None;
         if present.len() > 1 {
+            // IAM finds a user by any spelling of its name; some emulators only by its own.
             for name in &present {
-                let user = self.ports.directory().user(name).await?;
-                if user.is_some_and(|user| user.name == *name) {
-                    served = Some(name.clone());
+                let call = self.ports.directory().user(name);
+                user = self.pace.read(&self.ports, Lane::Iam, call).await?.map(|user| user.name);
+                if user.as_ref().is_some_and(|user| present.contains(user)) {
                     break;
                 }
             }
         }
-        Ok(Served { present, served })
+        Ok(Served { present, user })
     }
 
     async fn look(&self, name: &UserName, desired: &Desired, file: &mut File, trigger: Trigger) -> Look {
@@ -397,16 +399,13 @@ fn state_failed(error: crate::ports::StateError) -> Look {
 
 struct Served {
     present: BTreeSet<UserName>,
-    served: Option<UserName>,
+    /// The IAM user of all these spellings, as IAM spells it; asked for when there are several.
+    user: Option<UserName>,
 }
 
 impl Served {
     fn desired(&self, name: &UserName) -> Desired {
-        match &self.served {
-            _ if !self.present.contains(name) => Desired::Absent,
-            Some(served) if served != name => Desired::Shadowed { by: served.clone() },
-            Some(_) | None => Desired::Present,
-        }
+        spelling::desired(name, &self.present, self.user.as_ref())
     }
 }
 

@@ -4,7 +4,7 @@
 //! The one place where work on users is serialized; stream, sweep, retries and operators all come
 //! through here. One task owns the queue and everything that is kept of a user between two looks.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 use super::backoff;
 use super::queue::Queue;
 use crate::core::memory::Mint;
-use crate::core::user::{AccessKeyId, FoldedName, UserId, UserName};
+use crate::core::quarantine::Case;
+use crate::core::user::{FoldedName, UserId, UserName};
 use crate::feed::{Change, Ticket};
 use crate::heartbeat::Heartbeat;
 use crate::ports::{ChangeKind, Clock, Ports};
@@ -79,12 +80,12 @@ pub enum Request {
         /// Dropped after the look.
         hold: Option<Hold>,
     },
-    /// AWS has quarantined these keys.
-    Compromised {
-        /// Whose.
+    /// AWS has quarantined a user, or its policy is detached.
+    Quarantine {
+        /// Whom.
         name: UserName,
-        /// Which.
-        keys: BTreeSet<AccessKeyId>,
+        /// How; `None` when the policy is detached.
+        case: Option<Case>,
     },
     /// A process before this one has left a removal unfinished.
     Restore {
@@ -103,7 +104,7 @@ enum Note {
     Spelling,
     Removed(crate::core::time::Timestamp),
     Orphan(UserId),
-    Compromised(BTreeSet<AccessKeyId>),
+    Quarantine(Option<Case>),
     Restore(Removal),
 }
 
@@ -243,8 +244,8 @@ impl<P: Ports> Executor<P> {
             Request::Orphan { name, user, hold } => {
                 self.ask(&name, Note::Orphan(user), Trigger::Sweep).holds.extend(hold);
             }
-            Request::Compromised { name, keys } => {
-                self.ask(&name, Note::Compromised(keys), Trigger::Sweep);
+            Request::Quarantine { name, case } => {
+                self.ask(&name, Note::Quarantine(case), Trigger::Sweep);
             }
             Request::Restore { name, removal } => {
                 self.ask(&name, Note::Restore(removal), Trigger::Resume);
@@ -420,7 +421,7 @@ fn take_note(
         Note::Spelling => {}
         Note::Removed(at) => memory.revoke_before = memory.revoke_before.max(Some(at)),
         Note::Orphan(user) => memory.orphan = Some(user),
-        Note::Compromised(keys) => memory.compromised = keys,
+        Note::Quarantine(case) => memory.quarantine = case,
         Note::Restore(removal) => {
             removal.restore(memory);
             file.recorded = Some(removal);

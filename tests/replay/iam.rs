@@ -262,7 +262,7 @@ async fn a_glance_passes_over_what_is_no_user() {
     let [mail, bare] = page.items.as_slice() else { panic!("{page:?}") };
     assert_eq!(mail.user.boundary.as_deref(), Some(BOUNDARY));
     assert_eq!(mail.user.tags["k"], "v");
-    assert_eq!(mail.attached_policies, ["AWSCompromisedKeyQuarantineV3"]);
+    assert_eq!(mail.attached_policies, ["arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3"]);
     assert_eq!(bare.user.name.as_str(), "bare");
     let sent = aws.only();
     assert_eq!(sent.action(), "GetAccountAuthorizationDetails");

@@ -62,6 +62,11 @@ pub(crate) enum Act {
     SetTag(String, String, String),
     SetBoundary(String, Option<String>),
     AddLeftover(String, Leftover),
+    /// A managed policy, by ARN.
+    AttachPolicy(String, String),
+    DetachPolicy(String, String),
+    /// The record is lost of what sweeps have seen of AWS's quarantine; the program is killed with it.
+    LoseQuarantine,
     DeleteParameter(String),
     OverwriteParameter {
         name: String,
@@ -531,6 +536,10 @@ impl Stage<'_> {
                 self.account.crash(0);
                 self.account.operate(|world| world.swap_table(name, rows, *own_state));
             }
+            Act::LoseQuarantine => {
+                (0..self.scenario.replicas.len()).for_each(|replica| self.account.crash(replica));
+                self.account.operate(World::lose_quarantine);
+            }
             Act::ResumeDeletions => self.scenario.regions().for_each(|region| {
                 self.account.operate_in(region, |world| {
                     invariants::resume_deletions(world);
@@ -575,6 +584,8 @@ fn by_hand(world: &mut World, act: &Act) {
         Act::SetTag(name, key, value) => world.set_tag(&folded(name), key, value),
         Act::SetBoundary(name, boundary) => world.alter_boundary(&folded(name), boundary.as_deref()),
         Act::AddLeftover(name, leftover) => world.add_leftover(&folded(name), leftover.clone()),
+        Act::AttachPolicy(name, arn) => world.attach_policy(&folded(name), arn),
+        Act::DetachPolicy(name, arn) => world.detach_policy(&folded(name), arn),
         Act::DeleteParameter(name) => {
             if let Some(name) = valid(name) {
                 world.delete_parameter_by_hand(&name);
@@ -610,6 +621,7 @@ fn by_hand(world: &mut World, act: &Act) {
         | Act::Kill(_)
         | Act::Terminate(_)
         | Act::Jump(_)
+        | Act::LoseQuarantine
         | Act::ResumeDeletions => {}
     }
 }

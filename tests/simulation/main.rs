@@ -4,8 +4,9 @@
 //! must hold all the same, `occasions` what may excuse the program, `excuses` that nothing else does,
 //! `trace` the history that is printed, `harness` what drives the program. `program` is the program itself
 //! under the settings that the account's rules speak of; `stories` what happens to it, `matrix` every fault
-//! at every call of every story, `replicas` a leader that stands still at every call, `regions` two of them, `flapping` a state
-//! table that does not keep well, `swarm` random histories, `outsiders` who else is in them, `year` a long one, `crowd` one of many users,
+//! at every call of every story, `replicas` a leader that stands still at every call, `regions` two of them,
+//! `flapping` a state table that does not keep well, `swarm` random histories, `outsiders` who else is in them,
+//! `quarantine` what AWS and outsiders say of leaked keys, `year` a long one, `crowd` one of many users,
 //! `wrong` wrong programs that they have to catch; `safety`, `mass`, `forged` and `teardown` are the
 //! histories of which nobody must die who should live.
 
@@ -43,6 +44,8 @@ mod outsiders;
 mod prng;
 #[cfg(test)]
 mod program;
+#[cfg(test)]
+mod quarantine;
 #[cfg(test)]
 mod regions;
 #[cfg(test)]

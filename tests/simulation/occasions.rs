@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::faults::Kind;
 use crate::harness::Act;
+use crate::quarantine;
 
 /// A kind of thing that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +32,8 @@ pub(crate) enum Occasion {
     ClockWrong,
     /// A process ended or stood still, its machine slept, its clock went wrong, or its calls hung.
     Standstill,
+    /// AWS has attached its quarantine policy.
+    Quarantined,
     /// A call was refused, lost, slow or late, or answered from the past.
     Fault,
     /// Keys grew old within the history: days passed at once, or a key's life is that short.
@@ -117,8 +120,12 @@ fn of(act: &Act) -> Vec<(Occasion, &str)> {
             vec![(Occasion::Standstill, "")]
         }
         Act::Jump(_) => vec![(Occasion::Standstill, ""), (Occasion::Aged, "")],
+        Act::AttachPolicy(name, arn) if arn == quarantine::AWS => vec![(Occasion::Quarantined, name)],
+        Act::LoseQuarantine => vec![(Occasion::Standstill, "")],
         Act::ResumeDeletions => vec![(Occasion::Resumed, "")],
-        Act::ModifyRow(_)
+        Act::AttachPolicy(..)
+        | Act::DetachPolicy(..)
+        | Act::ModifyRow(_)
         | Act::EnableStream
         | Act::SplitShards
         | Act::Break(_)

@@ -23,6 +23,7 @@ pub(crate) fn settings(rules: &Rules) -> Settings {
     settings.keys.delete_after = policy.delete_after;
     settings.keys.min_overlap = policy.min_overlap;
     settings.keys.foreign = policy.foreign;
+    settings.keys.compromised = policy.compromised;
     settings.keys.verify = policy.verify;
     settings.keys.verify_timeout = policy.verify_timeout;
     settings.users.adopt = policy.adopt;

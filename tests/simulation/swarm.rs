@@ -14,6 +14,7 @@ use crate::matrix::{self, Tally};
 use crate::outsiders;
 use crate::prng::Prng;
 use crate::program;
+use crate::quarantine;
 
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -152,6 +153,7 @@ pub(crate) fn scenario(seed: u64) -> Scenario {
     crowd(&mut scenario, seed, length);
     outsiders::forgers(&mut scenario, seed, length);
     outsiders::neighbours(&mut scenario, seed, length);
+    quarantine::outsiders(&mut scenario, &NAMES, seed, length);
     scenario
 }
 

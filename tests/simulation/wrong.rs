@@ -25,6 +25,7 @@ use crate::account::{ReplicaPorts, TABLE, TABLE_ARN};
 use crate::harness::{self, Report, Scenario};
 use crate::matrix;
 use crate::program;
+use crate::quarantine::{AWS, NAMESAKE};
 use crate::swarm;
 
 /// One thing done wrong.
@@ -96,10 +97,14 @@ pub(crate) enum Flaw {
     ForgetsItself,
     /// The answer to a question about leftovers is that there are none.
     SeesNoLeftovers,
+    /// Every policy that is named like AWS's quarantine policy is AWS's.
+    QuarantinesByName,
+    /// A quarantine that was there at first sight is taken for one that has appeared.
+    QuarantinesAtFirstSight,
 }
 
 /// Those that random histories have to catch.
-const FLAWS: [Flaw; 24] = [
+const FLAWS: [Flaw; 26] = [
     Flaw::RetriesCreateKey,
     Flaw::ProvesNothing,
     Flaw::OpensNoMint,
@@ -124,6 +129,8 @@ const FLAWS: [Flaw; 24] = [
     Flaw::OwnsByName,
     Flaw::IgnoresSeal,
     Flaw::DeletesOwnedPeople,
+    Flaw::QuarantinesByName,
+    Flaw::QuarantinesAtFirstSight,
 ];
 
 impl Flaw {
@@ -147,6 +154,8 @@ struct Wrong {
     secret: Arc<Mutex<Option<String>>>,
     stream: Arc<Mutex<Read>>,
     table: Arc<Mutex<Seen>>,
+    /// When a listing has first shown each user.
+    listed: Arc<Mutex<BTreeMap<UserId, Duration>>>,
 }
 
 /// What was seen of the users table.
@@ -172,6 +181,9 @@ fn unclear<T>(answer: &Result<T, CallError>) -> bool {
     answer.as_ref().is_err_and(|error| error.fault == Fault::Indeterminate)
 }
 
+/// For so long a policy is not seen, as if it appeared then.
+const UNSEEN: Duration = Duration::from_secs(50);
+
 const MINTING: &str = "iam-user-controller:minting";
 
 impl Directory for Wrong {
@@ -180,7 +192,10 @@ impl Directory for Wrong {
             Err(_) if self.flaw == Flaw::ErrorEndsList => Page { items: Vec::new(), next: None },
             answer => answer?,
         };
-        page.items.iter_mut().for_each(|glance| self.claim(&mut glance.user));
+        for glance in &mut page.items {
+            self.claim(&mut glance.user);
+            self.misread(glance);
+        }
         Ok(page)
     }
     async fn user(&self, name: &UserName) -> Result<Option<User>, CallError> {
@@ -458,6 +473,22 @@ impl Wrong {
         self.flaw == Flaw::DeletesOwnedPeople && user.is_some_and(|user| world.owns(user))
     }
 
+    /// Misunderstands the policies of a user.
+    fn misread(&self, glance: &mut Glance) {
+        let policies = &mut glance.attached_policies;
+        if self.flaw == Flaw::QuarantinesByName {
+            policies.iter_mut().filter(|arn| *arn == NAMESAKE).for_each(|arn| *arn = AWS.to_owned());
+        }
+        if self.flaw == Flaw::QuarantinesAtFirstSight {
+            let now = self.right.monotonic();
+            let mut listed = self.listed.lock().expect("nobody panics");
+            let first = *listed.entry(glance.user.id.clone()).or_insert(now);
+            if now < first + UNSEEN {
+                policies.retain(|arn| arn != AWS);
+            }
+        }
+    }
+
     fn claim(&self, user: &mut User) {
         let world = self.right.world();
         let told = |key| user.tags.get(key).map(String::as_str);
@@ -516,8 +547,8 @@ pub(crate) fn run(seed: u64, scenario: &Scenario, flaw: Flaw) -> Report {
     flaw.settings(&mut settings);
     harness::run(seed, scenario, |right, shutdown| {
         let (holder, settings) = (program::holder(&right), program::settings_of(&right, &settings));
-        let (secret, stream, table) = Default::default();
-        let wrong = Wrong { right, flaw, secret, stream, table };
+        let (secret, stream, table, listed) = Default::default();
+        let wrong = Wrong { right, flaw, secret, stream, table, listed };
         program::process(wrong, settings, Registry::new(), holder, shutdown)
     })
 }

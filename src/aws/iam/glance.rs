@@ -43,6 +43,6 @@ fn glance(detail: UserDetail) -> Option<Glance> {
             boundary: detail.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn),
             tags: users::tags(detail.tags),
         },
-        attached_policies: attached.into_iter().filter_map(|policy| policy.policy_name).collect(),
+        attached_policies: attached.into_iter().filter_map(|policy| policy.policy_arn).collect(),
     })
 }

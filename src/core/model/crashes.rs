@@ -19,8 +19,14 @@ fn finish(world: &mut World) -> Result<(), String> {
         world.sweep += 1;
         plan = world.settle()?;
     }
-    if let Next::Rest { state: Some(State::Ready) | None, .. } = plan.next {
-        return Ok(());
+    // AWS's policy stays until a person detaches it.
+    let quarantined = world.memory.quarantine.is_some();
+    match plan.next {
+        Next::Rest { state: Some(State::Ready) | None, .. } if !quarantined => return Ok(()),
+        Next::Rest { state: Some(State::Blocked), .. } if quarantined && plan.rule == "quarantined" => {
+            return Ok(());
+        }
+        _ => {}
     }
     Err(format!("ends as {:?} by {}: {}", rests_as(&plan), plan.rule, plan.why))
 }

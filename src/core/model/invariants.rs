@@ -6,7 +6,7 @@ use super::super::memory::{MINT_FRESH, MINT_SLACK, MINT_WINDOW, Mint};
 use super::super::observed::{Key, Leftover, Observed, SignIn, Stored, Tags, User};
 use super::super::ownership::tests::ARN;
 use super::super::plan::{Desired, Evidence, Next, Plan, State};
-use super::super::policy::{Adopt, ForeignKeys, OrphanScope};
+use super::super::policy::{Adopt, CompromisedKeys, ForeignKeys, OrphanScope};
 use super::super::seal::NEAR;
 use super::super::step::Step;
 use super::super::tags;
@@ -141,7 +141,9 @@ fn create_key(world: &World) -> Verdict {
 }
 
 fn compromised(world: &World, key: &AccessKeyId) -> bool {
-    world.memory.compromised.contains(key)
+    let case = world.memory.quarantine.as_ref();
+    let leaked = case.is_some_and(|case| case.appeared && case.keys.contains(key));
+    leaked && world.policy.compromised == CompromisedKeys::Replace
 }
 
 /// Every reason for which a key may be taken away; each is proven anew from the world.
@@ -316,6 +318,7 @@ fn blocked(world: &World) -> bool {
     let foreign = world.keys.iter().any(|key| unknown(&key.id) && !world.minted.contains(&key.id));
     let deactivated = world.current().is_some_and(|key| !key.active);
     deactivated
+        || world.memory.quarantine.is_some()
         || world.stored == Stored::NotSecure
         || world.keys.len() >= 2 && !published(world)
         || foreign

@@ -124,16 +124,18 @@ enum Sight {
     Unsettled,
     Revoking,
     Compromised,
+    FoundQuarantined,
     BoundaryGone,
     ProofsRefused,
 }
 
 impl Sight {
-    const OTHERS: [Sight; 6] = [
+    const OTHERS: [Sight; 7] = [
         Self::ClockOff,
         Self::Unsettled,
         Self::Revoking,
         Self::Compromised,
+        Self::FoundQuarantined,
         Self::BoundaryGone,
         Self::ProofsRefused,
     ];
@@ -145,7 +147,12 @@ impl Sight {
             Self::Unsettled => world.memory.last_change = Some(world.now - FRESH),
             Self::Revoking => world.policy.foreign = ForeignKeys::Revoke,
             Self::Compromised => {
-                world.memory.compromised = world.keys.iter().map(|key| key.id.clone()).collect();
+                let keys: Vec<_> = world.keys.iter().map(|key| key.id.clone()).collect();
+                world.quarantine(keys, true);
+            }
+            Self::FoundQuarantined => {
+                let keys: Vec<_> = world.keys.iter().map(|key| key.id.clone()).collect();
+                world.quarantine(keys, false);
             }
             Self::BoundaryGone => {
                 if let Some(user) = &mut world.user {
@@ -458,7 +465,7 @@ pub(super) fn turning_points() -> Vec<(&'static str, World)> {
     lost.set_tag(tags::MINTING, &(lost.now - FRESH).to_string());
     all.push(("lost mint", lost));
     let mut quarantined = World::settled(YOUNG);
-    quarantined.memory.compromised.insert(key_id(1));
+    quarantined.quarantine([key_id(1)], true);
     all.push(("compromised", quarantined));
     let mut foreign = World::settled(YOUNG);
     foreign.policy.foreign = ForeignKeys::Revoke;

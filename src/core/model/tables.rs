@@ -14,7 +14,7 @@ use super::world::{DAY, World, at, key_id, stored_key, user_id};
 
 /// What is done, without the particulars.
 #[derive(Debug, PartialEq, Eq)]
-enum Done {
+pub(super) enum Done {
     Nothing,
     Step(&'static str),
     Asks,
@@ -29,7 +29,7 @@ enum Done {
 }
 use Done::{Asks, Blocked, Conflict, Lists, NoUser, Nothing, Orphaned, Proves, Waits};
 
-const MINT: Done = Done::Step("open_mint");
+pub(super) const MINT: Done = Done::Step("open_mint");
 const DELETE: Done = Done::Step("delete_key");
 const DEACTIVATE: Done = Done::Step("deactivate_key");
 const PUBLISH: Done = Done::Step("publish");
@@ -37,7 +37,7 @@ const ADOPT: Done = Done::Step("adopt");
 const CREATE: Done = Done::Step("create_user");
 
 /// What the planner does next about this world.
-fn next(mut world: World) -> Done {
+pub(super) fn next(mut world: World) -> Done {
     let now = world.now;
     match world.look().1.next {
         Next::Do(step) => Done::Step(step.action()),
@@ -54,12 +54,12 @@ fn next(mut world: World) -> Done {
     }
 }
 
-fn age(text: &str) -> Duration {
+pub(super) fn age(text: &str) -> Duration {
     humantime::parse_duration(text).unwrap()
 }
 
 /// A user whose current key is this old, was published so long ago, and has a key before it.
-fn rotating(current: &str, published: &str, pending: Option<&str>) -> World {
+pub(super) fn rotating(current: &str, published: &str, pending: Option<&str>) -> World {
     let mut world = World::settled(age(current));
     if let Some(pending) = pending {
         let id = world.add_key(2, age(pending));
@@ -121,12 +121,7 @@ fn a_published_key_that_is_gone_or_off() {
         },
         Waits(8),
     );
-    check(
-        |world| {
-            world.memory.compromised.insert(key_id(1));
-        },
-        MINT,
-    );
+    check(|world| world.quarantine([key_id(1)], true), MINT);
     // A document that names a key twice, or a dead one, is mended.
     check(|world| world.publish(Some(1), Some(1), DAY), Done::Step("forget_key"));
     check(|world| world.publish(Some(1), Some(9), DAY), Done::Step("forget_key"));

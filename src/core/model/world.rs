@@ -8,7 +8,8 @@ use super::super::memory::{Hand, Memory, Mint, SETTLE};
 use super::super::observed::{Key, Leftover, Observed, SignIn, Stored, Tags, User};
 use super::super::ownership::{Ownership, tests::table};
 use super::super::plan::{Desired, Next, Plan, State, View, plan};
-use super::super::policy::{Adopt, ForeignKeys, Policy};
+use super::super::policy::{Adopt, CompromisedKeys, ForeignKeys, Policy};
+use super::super::quarantine::Case;
 use super::super::secret::Secret;
 use super::super::step::Step;
 use super::super::tags;
@@ -18,6 +19,8 @@ use super::invariants;
 
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 pub(super) const BOUNDARY: &str = "arn:aws:iam::123456789012:policy/limit";
+/// Between a look that AWS refused something and the next.
+const PAUSE: Duration = Duration::from_secs(60);
 /// How long a call takes.
 const CALL: Duration = Duration::from_millis(200);
 /// Looks after which a user must be at rest.
@@ -99,6 +102,8 @@ pub(super) struct World {
     past: Vec<(Timestamp, Option<User>, Vec<Key>)>,
     late: Vec<(Timestamp, Step)>,
     serial: u64,
+    /// Steps that AWS refuses for ever.
+    refuses: Option<fn(&Step) -> bool>,
     /// The n-th change fails so.
     pub(super) fault: Option<(usize, Fault)>,
     /// Changes that were begun.
@@ -144,6 +149,7 @@ pub(super) fn policy() -> Policy {
         delete_after: 30 * DAY,
         min_overlap: 15 * DAY / 2,
         foreign: ForeignKeys::Report,
+        compromised: CompromisedKeys::Replace,
         verify: true,
         verify_timeout: Duration::from_secs(60),
         orphan_scope: crate::core::policy::OrphanScope::Owned,
@@ -179,6 +185,7 @@ impl World {
             past: Vec::new(),
             late: Vec::new(),
             serial: 100,
+            refuses: None,
             fault: None,
             changes: 0,
             trace: Vec::new(),
@@ -246,6 +253,17 @@ impl World {
     pub(super) fn sign_in(&self) -> SignIn {
         let mfa = self.leftovers.iter().any(|leftover| matches!(leftover, Leftover::MfaDevice { .. }));
         SignIn { console: self.leftovers.contains(&Leftover::LoginProfile), mfa }
+    }
+
+    /// AWS has quarantined the user, and these keys of it; before our eyes, or before we saw it.
+    pub(super) fn quarantine(&mut self, keys: impl IntoIterator<Item = AccessKeyId>, appeared: bool) {
+        self.memory.quarantine = Some(Case {
+            name: self.name.to_string(),
+            user: user_id(1),
+            policy: "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV2".to_owned(),
+            keys: keys.into_iter().collect(),
+            appeared,
+        });
     }
 
     pub(super) fn key(&self, id: &AccessKeyId) -> Option<&Key> {
@@ -323,65 +341,87 @@ impl World {
     /// Looks and acts until there is nothing left to do, and checks every step.
     pub(super) fn settle(&mut self) -> Result<Plan, String> {
         let limit = if self.stale == Stale::default() { LOOKS } else { LATE_LOOKS };
-        let mut waits_for_clock = 0;
+        let mut waits = 0;
         for _ in 0..limit {
-            let (observed, plan) = self.look();
-            invariants::before(self, &observed, &plan)?;
-            invariants::still_published(self, self.was_published)?;
-            self.was_published = invariants::published(self);
-            match &plan.next {
-                Next::WaitUntil(until, _) => {
-                    if *until <= self.now {
-                        return Err(format!("{} waits for the past", plan.rule));
-                    }
-                    if until.since(self.now) > Duration::from_secs(3_600) {
-                        return Err(format!("{} waits for {:?}", plan.rule, until.since(self.now)));
-                    }
-                    waits_for_clock += 1;
-                    if waits_for_clock == 4 {
-                        self.clock_trusted = true;
-                    }
-                    self.pass(*until);
-                }
-                Next::Rest { due, .. } => {
-                    if due.is_some_and(|due| due <= self.now) {
-                        return Err(format!("{} rests until the past", plan.rule));
-                    }
-                    if !self.clock_trusted {
-                        self.clock_trusted = true;
-                        continue;
-                    }
-                    if let Some(soon) =
-                        due.filter(|due| due.since(self.now) <= SETTLE && !self.reads_settled())
-                    {
-                        self.pass(soon);
-                        continue;
-                    }
-                    let (_, again) = self.look();
-                    if again != plan {
-                        return Err(format!("rests, then plans {again:?}"));
-                    }
-                    if !self.late.is_empty() {
-                        self.pass(self.now + SETTLE);
-                        continue;
-                    }
-                    invariants::at_rest(self, &plan)?;
-                    return Ok(plan);
-                }
-                next @ (Next::Do(_)
-                | Next::Prove
-                | Next::ListLeftovers
-                | Next::AskSignIn
-                | Next::AskToDelete(..)) => {
-                    self.act(&next.clone(), observed);
-                    if matches!(next, Next::AskToDelete(..)) && !self.brake_open {
-                        return Ok(plan);
-                    }
-                }
+            if let Some(plan) = self.turn(&mut waits)? {
+                return Ok(plan);
             }
-            invariants::still_published(self, self.was_published)?;
         }
         Err(format!("not at rest after {limit} looks"))
+    }
+
+    /// Looks and acts as [`settle`](Self::settle) does, while AWS refuses some steps for ever: so that it
+    /// may never come to rest.
+    pub(super) fn endure(&mut self, refuses: fn(&Step) -> bool) -> Result<(), String> {
+        self.refuses = Some(refuses);
+        let mut waits = 0;
+        for _ in 0..LOOKS {
+            if self.turn(&mut waits)?.is_some() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One look and what follows from it; the plan, when that is to rest.
+    fn turn(&mut self, waits: &mut u32) -> Result<Option<Plan>, String> {
+        let (observed, plan) = self.look();
+        invariants::before(self, &observed, &plan)?;
+        invariants::still_published(self, self.was_published)?;
+        self.was_published = invariants::published(self);
+        match &plan.next {
+            Next::WaitUntil(until, _) => {
+                if *until <= self.now {
+                    return Err(format!("{} waits for the past", plan.rule));
+                }
+                if until.since(self.now) > Duration::from_secs(3_600) {
+                    return Err(format!("{} waits for {:?}", plan.rule, until.since(self.now)));
+                }
+                *waits += 1;
+                if *waits == 4 {
+                    self.clock_trusted = true;
+                }
+                self.pass(*until);
+            }
+            Next::Rest { due, .. } => return self.rest(&plan, *due),
+            next @ (Next::Do(_)
+            | Next::Prove
+            | Next::ListLeftovers
+            | Next::AskSignIn
+            | Next::AskToDelete(..)) => {
+                self.act(&next.clone(), observed);
+                if matches!(next, Next::AskToDelete(..)) && !self.brake_open {
+                    return Ok(Some(plan));
+                }
+            }
+        }
+        invariants::still_published(self, self.was_published)?;
+        Ok(None)
+    }
+
+    /// The plan, when there is nothing that it only does not see yet.
+    fn rest(&mut self, plan: &Plan, due: Option<Timestamp>) -> Result<Option<Plan>, String> {
+        if due.is_some_and(|due| due <= self.now) {
+            return Err(format!("{} rests until the past", plan.rule));
+        }
+        if !self.clock_trusted {
+            self.clock_trusted = true;
+            return Ok(None);
+        }
+        if let Some(soon) = due.filter(|due| due.since(self.now) <= SETTLE && !self.reads_settled()) {
+            self.pass(soon);
+            return Ok(None);
+        }
+        let (_, again) = self.look();
+        if again != *plan {
+            return Err(format!("rests, then plans {again:?}"));
+        }
+        if !self.late.is_empty() {
+            self.pass(self.now + SETTLE);
+            return Ok(None);
+        }
+        invariants::at_rest(self, plan)?;
+        Ok(Some(again))
     }
 
     /// Lets time pass.
@@ -466,6 +506,10 @@ impl World {
             self.believed = Some(Believed { observed, until: self.now + SETTLE, settled });
         } else {
             self.believed = None;
+            if self.refuses.is_some() {
+                self.now = self.now + PAUSE;
+                self.clock_trusted = true;
+            }
             if matches!(step, Step::CreateUser { .. }) {
                 self.memory.name_taken(self.now);
                 self.now = self.now + Duration::from_secs(2);
@@ -484,7 +528,7 @@ impl World {
         self.memory.remove_parameter = before.remove_parameter;
         self.memory.revoke_before = before.revoke_before;
         self.memory.orphan = before.orphan;
-        self.memory.compromised = before.compromised;
+        self.memory.quarantine = before.quarantine;
         self.now = self.now + Duration::from_secs(1);
     }
 
@@ -530,6 +574,9 @@ impl World {
 
     /// What a call does in AWS; false when AWS refuses it.
     fn effect(&mut self, step: &Step) -> bool {
+        if self.refuses.is_some_and(|refuses| refuses(step)) {
+            return false;
+        }
         match step {
             Step::CreateUser { minting } => {
                 if self.user.is_some() {
@@ -547,9 +594,9 @@ impl World {
                     tags,
                 });
             }
-            Step::Adopt { tags } | Step::TagKeys { tags } => self.put_tags(tags),
+            Step::Adopt { tags } | Step::TagKeys { tags } => return self.put_tags(tags),
             Step::OpenMint { at } => {
-                self.put_tags(&BTreeMap::from([(tags::MINTING.to_owned(), at.to_string())]));
+                return self.put_tags(&BTreeMap::from([(tags::MINTING.to_owned(), at.to_string())]));
             }
             Step::RestoreBoundary { policy } => {
                 if let Some(user) = &mut self.user {
@@ -593,12 +640,18 @@ impl World {
     }
 
     /// TagUser: keys are compared without regard to case, and keep the case that they have.
-    fn put_tags(&mut self, tags: &Tags) {
-        let Some(user) = &mut self.user else { return };
+    fn put_tags(&mut self, tags: &Tags) -> bool {
+        let Some(user) = &mut self.user else { return true };
+        let mut after = user.tags.clone();
         for (key, value) in tags {
-            let same = user.tags.keys().find(|old| old.eq_ignore_ascii_case(key)).cloned();
-            user.tags.insert(same.unwrap_or_else(|| key.clone()), value.clone());
+            let same = after.keys().find(|old| old.eq_ignore_ascii_case(key)).cloned();
+            after.insert(same.unwrap_or_else(|| key.clone()), value.clone());
         }
+        let fit = after.len() <= tags::TAGS_PER_USER;
+        if fit {
+            user.tags = after;
+        }
+        fit
     }
 }
 

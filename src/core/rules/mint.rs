@@ -3,7 +3,8 @@
 use super::super::document::{KeyDocument, StoredKey};
 use super::super::facts::{Facts, Need};
 use super::super::memory::{MINT_SLACK, MINT_WINDOW, PUBLISH_TIMEOUT, SETTLE};
-use super::super::plan::{Next, State};
+use super::super::observed::Key;
+use super::super::plan::{Next, Rule, State};
 use super::super::step::Step;
 use super::super::tags;
 use super::super::time::Timestamp;
@@ -158,6 +159,9 @@ pub(in super::super) fn free_slot(facts: &Facts<'_>) -> Option<(Next, String)> {
     // Consumers may still use the older key. It leaves in its own time, by rule `expire`.
     let oldest = facts.superseded.iter().min_by_key(|key| key.created)?;
     let due = keys::next_expiry(facts);
+    if let Some(why) = keys::quarantine_reason(facts).filter(|_| need == Need::Age) {
+        return Some((Next::Rest { state: Some(State::Blocked), due }, why));
+    }
     let state = if need == Need::Age { State::Ready } else { State::Blocked };
     let until = match due {
         Some(due) => format!("one of them is deleted at {due}"),
@@ -167,21 +171,30 @@ pub(in super::super) fn free_slot(facts: &Facts<'_>) -> Option<(Next, String)> {
     Some((Next::Rest { state: Some(state), due }, why))
 }
 
+/// A key this young would look like the one that is about to be made: a foreign key; or the current one,
+/// which would pass for the key of the new mint while it has no tag (see [`published_since`]).
+pub(in super::super) fn young_keys(facts: &Facts<'_>) -> Option<(Next, String)> {
+    let need = needed(facts).filter(|_| !facts.may_create_key())?;
+    let untagged = |key: &&Key| facts.user().is_some_and(|user| tags::key_tag(&user.tags, &key.id).is_none());
+    let alike = facts.unknown.iter().copied().chain(facts.current.filter(untagged));
+    let until = alike.map(|key| key.created + MINT_SLACK + SETTLE / 10).max()?;
+    (facts.view.now < until).then(|| (Next::WaitUntil(until, State::Pending), need.why().to_owned()))
+}
+
+/// Why a key is needed, when nothing stands in the way of a new one.
+fn may_begin(facts: &Facts<'_>) -> Option<Need> {
+    const HINDRANCES: [Rule; 4] = [mint_pause, settle_reads, free_slot, young_keys];
+    needed(facts).filter(|_| HINDRANCES.iter().all(|hindrance| hindrance(facts).is_none()))
+}
+
 /// The second half of a mint: the tag is open and fresh, and no key was asked for under it.
 pub(in super::super) fn create_key(facts: &Facts<'_>) -> Option<(Next, String)> {
-    let need = needed(facts)?;
+    let need = may_begin(facts)?;
     facts.may_create_key().then(|| (Next::Do(Step::CreateKey), need.why().to_owned()))
 }
 
 /// The first half of a mint: says durably that a key is about to be made.
 pub(in super::super) fn open_mint(facts: &Facts<'_>) -> Option<(Next, String)> {
-    let need = needed(facts)?;
-    let now = facts.view.now;
-    let why = need.why().to_owned();
-    // A foreign key this young would look like the one that is about to be made.
-    let young = facts.unknown.iter().map(|key| key.created + MINT_SLACK + SETTLE / 10).max();
-    if let Some(until) = young.filter(|until| now < *until) {
-        return Some((Next::WaitUntil(until, State::Pending), why));
-    }
-    Some((Next::Do(Step::OpenMint { at: facts.new_mint() }), why))
+    let need = may_begin(facts)?;
+    Some((Next::Do(Step::OpenMint { at: facts.new_mint() }), need.why().to_owned()))
 }

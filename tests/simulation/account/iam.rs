@@ -13,6 +13,7 @@ use iam_user_controller::ports::{CallError, Directory, Fault, MintedKey, NewUser
 use super::{History, ReplicaPorts, SECRET_MARK, World, refused, whole_seconds};
 use crate::faults::Call;
 use crate::invariants::{self, Change};
+use crate::quarantine::Leak;
 
 /// IAM: not adjustable.
 const KEYS_PER_USER: usize = 2;
@@ -77,6 +78,8 @@ pub(crate) struct SimUser {
     pub(crate) armed: bool,
     /// Its removal has begun, with evidence: a row that comes back now is too late for this life.
     pub(crate) doomed_ms: Option<u64>,
+    /// What there is to say of its quarantine.
+    pub(crate) leak: Leak,
     /// Mints already spent: values of the `minting` tag under which CreateAccessKey was sent.
     pub(crate) minted_under: Vec<String>,
 }
@@ -92,6 +95,23 @@ impl SimUser {
 
     fn live_key_mut(&mut self, id: &AccessKeyId) -> Option<&mut SimKey> {
         self.keys.iter_mut().find(|key| key.exists() && key.id == *id)
+    }
+
+    /// A managed policy is attached.
+    pub(crate) fn attach(&mut self, arn: &str, now: u64, bound: u64) {
+        self.detach(arn, now, bound);
+        let mut leftovers = self.leftovers.get().clone();
+        leftovers.push(Leftover::AttachedPolicy(arn.to_owned()));
+        self.leftovers.set(now, bound, leftovers);
+    }
+
+    /// A managed policy is detached, when it is attached.
+    pub(crate) fn detach(&mut self, arn: &str, now: u64, bound: u64) {
+        let mut leftovers = self.leftovers.get().clone();
+        leftovers.retain(|leftover| *leftover != Leftover::AttachedPolicy(arn.to_owned()));
+        if leftovers != *self.leftovers.get() {
+            self.leftovers.set(now, bound, leftovers);
+        }
     }
 
     fn existed(&self, moment: u64) -> bool {
@@ -249,13 +269,9 @@ fn no_such_user(call: Call) -> CallError {
     refused(call, Fault::NotFound, "NoSuchEntity: user")
 }
 
-fn policy_name(arn: &str) -> String {
-    arn.rsplit('/').next().unwrap_or(arn).to_owned()
-}
-
 fn attached(leftovers: &[Leftover]) -> Vec<String> {
     let arn = |leftover: &Leftover| match leftover {
-        Leftover::AttachedPolicy(arn) => Some(policy_name(arn)),
+        Leftover::AttachedPolicy(arn) => Some(arn.clone()),
         Leftover::LoginProfile
         | Leftover::MfaDevice { .. }
         | Leftover::SshPublicKey(_)
@@ -327,6 +343,7 @@ impl World {
             meddled_ms: None,
             armed: false,
             doomed_ms: None,
+            leak: Leak::default(),
             minted_under: Vec::new(),
         });
         id
@@ -478,6 +495,8 @@ impl Directory for ReplicaPorts {
                 if items.len() == size {
                     return Ok(Page { items, next: last });
                 }
+                let owned = world.iam.live(&folded).is_some_and(|user| world.owns(user));
+                world.listed(&folded, owned);
                 if let Some(user) = world.seen_user(&folded) {
                     let moment = world.now - world.lag();
                     let seen = world.iam.seen(&folded, moment);

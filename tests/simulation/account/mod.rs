@@ -511,6 +511,11 @@ impl World {
         Timestamp::from_millis(self.now)
     }
 
+    /// The time between two sweeps.
+    pub(crate) fn sweep_every_ms(&self) -> u64 {
+        self.sweep_every_ms
+    }
+
     /// Milliseconds since the history began.
     pub(crate) fn elapsed_ms(&self) -> u64 {
         self.now - self.origin_ms

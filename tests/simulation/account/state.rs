@@ -13,8 +13,18 @@ use crate::invariants;
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) records: BTreeMap<String, Record>,
+    /// Records that are lost, and the newest token of those who might write them again.
+    lost: BTreeMap<String, u64>,
     /// What is wrong with the table, if anything is.
     pub(crate) fault: Option<String>,
+}
+
+impl State {
+    /// The record is lost; nobody who led until now writes it again.
+    pub(crate) fn lose(&mut self, id: &str, newest_token: u64) {
+        self.records.remove(id);
+        self.lost.insert(id.to_owned(), newest_token);
+    }
 }
 
 impl World {
@@ -23,6 +33,9 @@ impl World {
         let newer = self.state.records.get(&record.id).is_some_and(|known| known.token > record.token);
         if newer {
             return Err(StateError::Fenced);
+        }
+        if self.state.lost.get(&record.id).is_some_and(|dead| record.token <= *dead) {
+            return Ok(());
         }
         *self.book.written.entry(record.id.clone()).or_default() += 1;
         self.state.records.insert(record.id.clone(), record.clone());

@@ -6,8 +6,8 @@
 use super::{remember, violation};
 use crate::account::World;
 use crate::occasions::Occasion::{
-    self, Aged, ClockWrong, Fault, Hand, Resumed, RowCame, RowWent, Standstill, StreamOff, TableReplaced,
-    UserDeleted, UserMade,
+    self, Aged, ClockWrong, Fault, Hand, Quarantined, Resumed, RowCame, RowWent, Standstill, StreamOff,
+    TableReplaced, UserDeleted, UserMade,
 };
 
 macro_rules! excuses {
@@ -108,6 +108,11 @@ excuses! {
     /// A process stood still when it was to stop.
     StoodStill [Standstill],
 
+    // Of leaked keys.
+
+    /// 1: AWS has quarantined a user that the program had seen, and the key is from before that.
+    Leaked [Quarantined],
+
     // Of the silence.
 
     /// 8: a key comes of age during the silence.
@@ -116,6 +121,8 @@ excuses! {
     MayBeRevoked [RowWent],
     /// 8: somebody changed the user so lately that no sweep may have seen it.
     MeddledBeforeSilence [Hand, UserDeleted],
+    /// 8: AWS has quarantined the user so lately that no sweep may have seen it.
+    MayBeReplaced [Quarantined],
 }
 
 /// Something that breaks an invariant, unless it is excused.

@@ -14,6 +14,7 @@ use super::ownership::asked_for;
 use super::silence::faults_of;
 use super::{Excuse, MINTING, ROUNDED_MS, ROUNDING, Verdict, ms, violation};
 use crate::account::{Maker, SimKey, SimUser, World, tag};
+use crate::quarantine;
 
 /// 2, 5: a key was minted.
 pub(crate) fn minted(world: &mut World, folded: &str) {
@@ -69,7 +70,8 @@ pub(super) fn mint(world: &World, folded: &str, user: &SimUser, verdict: &mut Ve
         let left = ms(policy.rotate_after).saturating_sub(age + ROUNDED_MS);
         if Some(&key.id) == current && *key.active.get() && left > 0 {
             let what = format!("{folded} gets a new key while its current one is only {age} ms old");
-            verdict.breaks_unless(meddled.or(clock_error(world, left)), 1, what);
+            let leaked = quarantine::leaked(world, user, key);
+            verdict.breaks_unless(meddled.or(leaked).or(clock_error(world, left)), 1, what);
         }
     }
 }
@@ -112,7 +114,8 @@ pub(super) fn key_loss(world: &World, folded: &str, user: &SimUser, id: &AccessK
     if left > 0 {
         let what =
             format!("{id} of {folded} is taken away {age} ms old, its successor published {overlap} ms ago");
-        verdict.breaks_unless(meddled.or(clock_error(world, left)), 1, what);
+        let leaked = quarantine::leaked(world, user, key);
+        verdict.breaks_unless(meddled.or(leaked).or(clock_error(world, left)), 1, what);
     }
 }
 

@@ -23,7 +23,9 @@ use std::time::Duration;
 use iam_user_controller::core::observed::{Leftover, Tags};
 use iam_user_controller::core::ownership::Ownership;
 use iam_user_controller::core::parameter_name::ParameterTemplate;
-use iam_user_controller::core::policy::{Adopt, ForeignKeys, OrphanAction, OrphanScope, Policy};
+use iam_user_controller::core::policy::{
+    Adopt, CompromisedKeys, ForeignKeys, OrphanAction, OrphanScope, Policy,
+};
 use iam_user_controller::core::user::{AccessKeyId, UserId};
 use iam_user_controller::ports::{NewUser, Record};
 
@@ -91,6 +93,7 @@ impl Rules {
                 delete_after: 30 * DAY,
                 min_overlap: 15 * DAY / 2,
                 foreign: ForeignKeys::Report,
+                compromised: CompromisedKeys::Replace,
                 verify: true,
                 verify_timeout: Duration::from_secs(60),
                 orphan_scope: iam_user_controller::core::policy::OrphanScope::Owned,

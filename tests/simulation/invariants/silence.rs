@@ -13,6 +13,7 @@ use super::keys::{current_works, expired_since, of_the_mint};
 use super::ownership::adoptable;
 use super::{Excuse, MINTING, ROUNDING, Verdict, ms};
 use crate::account::{Maker, SimKey, SimUser, World, tag};
+use crate::quarantine;
 
 /// 8: what is not as it should be. Breaks nothing once everything has settled.
 pub(crate) fn unsettled(world: &World) -> Verdict {
@@ -234,6 +235,8 @@ pub(crate) fn may_change(world: &World, within: Duration) -> BTreeMap<String, Ex
         } else if user.meddled_ms.is_some_and(|at| at + ms(within) > world.now) {
             // No sweep may have seen it yet: of one that waits for a person, tags are mended then.
             Excuse::MeddledBeforeSilence
+        } else if quarantine::may_be_replaced(world, user) {
+            Excuse::MayBeReplaced
         } else if user.live_keys().any(|key| comes_of_age(world, user, key, within)) {
             Excuse::ComesOfAge
         } else {
