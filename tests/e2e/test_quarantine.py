@@ -70,7 +70,8 @@ def test_the_keys_of_a_quarantined_user_are_replaced_at_once_and_without_overlap
     daemon.wait_state(user, "blocked")
     detach = f"aws iam detach-user-policy --user-name {user} --policy-arn {QUARANTINE}"
     assert detach in daemon.user(user)["reason"] and said["detach"] == detach
-    assert daemon.metric("quarantined_users") == 1 and daemon.status()["last_sweep"]["quarantined"] == 1
+    eventually(lambda: daemon.metric("quarantined_users") == 1, 20, "the sweep that has seen it ends")
+    assert daemon.status()["last_sweep"]["quarantined"] == 1
 
     # Once: the keys that replace them are not the ones that were found.
     calls = proxy.mark()
