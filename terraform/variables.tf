@@ -51,6 +51,13 @@ variable "users_table_stream_view_type" {
   }
 }
 
+variable "allow_replicas" {
+  description = "Whether to start on a users table that is a replica of a global table. Only one Region may have a controller."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "state_table_name" {
   description = "The table for checkpoints, lease and brake; null for `<users_table_name>-controller`."
   type        = string
@@ -123,6 +130,18 @@ variable "adopted_users_paths" {
   validation {
     condition     = alltrue([for path in var.adopted_users_paths : can(regex("^/([A-Za-z0-9_.,+@=-]+/)*$", path))])
     error_message = "A path begins and ends with a slash, as in / or /mail/."
+  }
+}
+
+variable "adopt_from" {
+  description = "ARNs of users tables that this one succeeds (moved, renamed, restored, failed over): their users may be taken over as `adopt` says."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for arn in var.adopt_from : can(regex("^arn:[a-z-]+:dynamodb:[a-z0-9-]+:[0-9]{12}:table/[a-zA-Z0-9_.-]{3,255}$", arn))])
+    error_message = "Name tables by their ARN."
   }
 }
 
