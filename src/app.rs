@@ -1,11 +1,14 @@
 //! The composition root: the one place where the parts are put together, for the service, for one
 //! sweep, and for the simulation.
 
+mod authority;
+mod command;
 mod leadership;
 mod operator;
 mod sweeps;
 
-pub use operator::{Answer, COMMAND_RECORD, Command, CommandKind, RESULT_RECORD};
+pub use authority::{Refused, permit};
+pub use command::{Answer, COMMAND_RECORD, Command, CommandKind, RESULT_RECORD};
 
 use std::time::Duration;
 
@@ -15,13 +18,13 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Pages};
-use crate::brakes;
 use crate::config::Settings;
 use crate::core::ownership::LONGEST_ARN;
 use crate::core::time::spoken;
 use crate::core::user::Own;
 use crate::feed::{FeedMetrics, Lookout};
 use crate::heartbeat::Heartbeat;
+use crate::leaderships;
 use crate::lease::{Lease, Watch, Watcher};
 use crate::metrics::ProgramMetrics;
 use crate::ports::{CallError, Clock, Identity, Ports, StateStore, TableDescription, UsersTable};
@@ -69,6 +72,9 @@ pub enum AppError {
         /// What is wrong, and how to mend it.
         problem: SealError,
     },
+    /// One sweep may not be made by this process.
+    #[error(transparent)]
+    Refused(#[from] Refused),
     /// The program was told to stop before it was done.
     #[error("stopped before the sweep was done")]
     Stopped,
@@ -79,8 +85,11 @@ pub enum AppError {
 pub enum Mode {
     /// Run until told to stop.
     Service,
-    /// Make one sweep, and end.
-    OneSweep,
+    /// Make one sweep, and end. `first` is the operator's word that this state table is the one.
+    OneSweep {
+        /// `--first`.
+        first: bool,
+    },
 }
 
 /// What the parts of the program share.
@@ -179,14 +188,15 @@ pub async fn sweep_once<P: Ports>(
     settings: Settings,
     metrics: MetricsRegistry,
     holder: String,
+    first: bool,
     shutdown: CancellationToken,
 ) -> Result<SweepReport, AppError> {
     let program = ProgramMetrics::new(&metrics, &settings.keys)?;
     let looks = ReconcileMetrics::new(&metrics)?;
     let feed = FeedMetrics::new(&metrics)?;
     let status = Status::default();
-    let report =
-        work(ports, settings, status, program, looks, feed, holder, Mode::OneSweep, &shutdown).await?;
+    let mode = Mode::OneSweep { first };
+    let report = work(ports, settings, status, program, looks, feed, holder, mode, &shutdown).await?;
     report.ok_or(AppError::Stopped)
 }
 
@@ -348,8 +358,7 @@ pub(crate) fn unfit_replica(settings: &Settings, table: &TableDescription) -> Op
 
 /// Whether this state table has led for the table of this ARN.
 pub(crate) async fn has_led<P: Ports>(ports: &P, table_arn: &str) -> Result<bool, CallError> {
-    let record = ports.state().get(brakes::RECORD).await?;
-    Ok(brakes::read(record.as_slice()).remembers(table_arn))
+    Ok(ports.state().get(&format!("{}{table_arn}", leaderships::PREFIX)).await?.is_some())
 }
 
 async fn insist<T, F: Future<Output = Result<T, CallError>>>(call: impl Fn() -> F) -> T {

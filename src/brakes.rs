@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use crate::core::brake::{Brake, BrakeSettings, Status as BrakeStatus, Verdict};
+use crate::core::brake::{Brake, BrakeSettings, Consent, Stale, Status as BrakeStatus, Verdict};
 use crate::core::memory::SETTLE;
 use crate::core::plan::Evidence;
 use crate::core::time::Timestamp;
@@ -182,12 +182,16 @@ impl<P: Ports> Brakes<P> {
         .await
     }
 
-    /// Lets go what is held now; gives the names.
+    /// Lets go what is held now, as far as the operator consents to it; gives the names.
     ///
     /// # Errors
-    /// Those of the state table.
-    pub async fn resume(&self, now: Timestamp) -> Result<Vec<UserName>, StateError> {
-        self.change(now, |brake| brake.resume(now)).await
+    /// Those of the state table. A consent to less than what is held is no error of it.
+    pub async fn resume(
+        &self,
+        consent: Consent,
+        now: Timestamp,
+    ) -> Result<Result<Vec<UserName>, Stale>, StateError> {
+        self.change(now, |brake| brake.resume(consent, now)).await
     }
 
     /// What is held, and why.
@@ -222,6 +226,7 @@ impl<P: Ports> Brakes<P> {
         }
         let mut next = kept.brake.clone();
         let answer = change(&mut next);
+        next.mark_additions(&kept.brake, now);
         if next.may_be_stored_late(&kept.brake) {
             kept.stored &= next == kept.brake;
             kept.brake = next;

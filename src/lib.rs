@@ -18,7 +18,7 @@
 //! | [`work`] | who is looked at next; one user is never worked on twice at once |
 //! | [`feed`] | the table's stream, from its checkpoints; what a standby keeps in sight of it |
 //! | [`sweep`], [`survey`] | everybody at a glance: to look closer, or only to show |
-//! | [`lease`], [`brakes`], [`removals`], [`seals`] | what is remembered in the state table |
+//! | [`lease`], [`leaderships`], [`brakes`], [`removals`], [`seals`] | what is remembered in the state table |
 //! | [`pace`] | every call goes through it: as fast as AWS allows, and only while leading |
 //! | [`app`] | the composition root: the service, one sweep and the simulation are built here |
 //! | [`admin`], [`metrics`], [`status`], [`registry`], [`heartbeat`] | what people and probes see |
@@ -100,6 +100,7 @@ pub mod config;
 pub mod core;
 pub mod feed;
 pub mod heartbeat;
+pub mod leaderships;
 pub mod lease;
 pub mod metrics;
 pub mod pace;

@@ -40,7 +40,7 @@ async fn main() -> ExitCode {
     let holder = telemetry::holder();
     match args.command() {
         Command::Plan(args) => cli::plan::run(&ports, &settings, args).await,
-        Command::Sweep(args) => cli::sweep::run(ports, settings, args, holder, shutdown).await,
+        Command::Sweep(args) => cli::sweep::run(ports, settings, *args, holder, shutdown).await,
         Command::Check => cli::check::run(&ports, &settings).await,
         Command::Deletions(command) => cli::deletions::run(&ports, &settings, *command, holder).await,
         Command::Run | Command::Health => match serve(ports, settings, registry, holder, shutdown).await {

@@ -28,7 +28,7 @@ const TALKATIVE: [&str; 6] = ["aws_", "h2", "hyper", "rustls", "tokio_cron_sched
 /// # Errors
 /// When a log was started already.
 pub fn start(settings: &Log, table: &str, service: bool) -> Result<(), TryInitError> {
-    std::panic::set_hook(Box::new(|panic| tell(panic)));
+    std::panic::set_hook(Box::new(tell));
     let writer =
         if service { BoxMakeWriter::new(std::io::stdout) } else { BoxMakeWriter::new(std::io::stderr) };
     let registry = tracing_subscriber::registry().with(filter(&settings.level)).with(quiet());

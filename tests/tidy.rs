@@ -16,6 +16,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("config", &["core", "config"]),
     ("feed", &["core", "ports", "feed"]),
     ("lease", &["core", "ports", "lease"]),
+    ("leaderships", &["core", "ports", "lease", "leaderships"]),
     ("heartbeat", &["heartbeat"]),
     ("registry", &["core", "registry"]),
     ("removals", &["core", "ports", "lease", "removals"]),

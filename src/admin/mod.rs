@@ -128,6 +128,7 @@ async fn status<P: Ports>(Shared(pages): Shared<Arc<Pages<P>>>) -> Response {
         "leader": progress.leader,
         "token": progress.token,
         "started": progress.started,
+        "waits_for": progress.waits_for,
         "stopping": progress.stopping,
         "clock_trusted": progress.clock_trusted,
         "stream": pages.status.feed.snapshot(),

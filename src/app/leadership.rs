@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
+use super::authority;
 use super::operator::Operator;
 use super::sweeps::Sweeps;
 use super::{AppError, Common, Mode};
@@ -33,6 +34,7 @@ use crate::removals::{self, Removals};
 use crate::seals::{self, SealError};
 use crate::status::Role;
 use crate::sweep::{self, SweepReport, Sweeper};
+use crate::work::before_first::BeforeFirst;
 use crate::work::executor::{Executor, Request};
 
 /// Changes that were read and wait for the executor. The feed stops reading when it is full.
@@ -139,6 +141,14 @@ async fn work<P: Ports>(
         },
     };
     let policy = common.settings.policy(common.started.table_arn.clone(), Some(seal_key));
+    let first = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => return Ended::Done(None),
+        first = authority::establish(common, &guard, &records, &policy.ownership) => match first {
+            Ok(first) => first,
+            Err(ended) => return ended,
+        },
+    };
     let (change_sender, changes) = mpsc::channel(CHANGES_WAITING);
     let (request_sender, requests) = mpsc::channel(REQUESTS_WAITING);
     let (gap_sender, gaps) = mpsc::channel(16);
@@ -176,6 +186,7 @@ async fn work<P: Ports>(
         common.program.queue_depth.clone(),
         common.status.beats.start("executor", ports.clock().monotonic()),
         last_change,
+        BeforeFirst::new(first, common.feed.before_first.clone()),
     );
     let executor = executor.run(changes, requests, stop.clone());
     parts.spawn(Part::of("executor", async {
@@ -200,8 +211,8 @@ async fn work<P: Ports>(
     // The service looks again at whoever has to wait for what a leader before it has changed; one sweep
     // has only one look at each.
     let settled = match (common.mode, last_change) {
-        (Mode::OneSweep, Some(_)) => SETTLE + Duration::from_secs(1),
-        (Mode::OneSweep, None) | (Mode::Service, _) => Duration::ZERO,
+        (Mode::OneSweep { .. }, Some(_)) => SETTLE + Duration::from_secs(1),
+        (Mode::OneSweep { .. }, None) | (Mode::Service, _) => Duration::ZERO,
     };
     parts.spawn(Part::of("sweeps", async move {
         if !settled.is_zero() {
@@ -276,7 +287,7 @@ async fn wind_up<P: Ports>(
     // One sweep is not in a hurry: a key that it has minted is proven and published.
     let patience = match common.mode {
         Mode::Service => common.settings.shutdown.grace,
-        Mode::OneSweep => common.settings.shutdown.grace + common.settings.keys.verify_timeout,
+        Mode::OneSweep { .. } => common.settings.shutdown.grace + common.settings.keys.verify_timeout,
     };
     stop.cancel();
     let executor_ends = async {

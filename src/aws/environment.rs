@@ -62,8 +62,7 @@ impl LoadServiceConfig for NotEmpty {
 fn check_region(config: &SdkConfig) -> Result<(), ConnectError> {
     let in_a_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
     match config.region().map(Region::as_ref) {
-        None => Err(ConnectError::NoRegion),
-        Some(region) if region.is_empty() => Err(ConnectError::NoRegion),
+        None | Some("") => Err(ConnectError::NoRegion),
         Some(region) if region.chars().all(in_a_name) => Ok(()),
         Some(region) => Err(ConnectError::Region(region.to_owned())),
     }

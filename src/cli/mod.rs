@@ -1,6 +1,7 @@
 //! The commands of people. Each writes to standard output and ends with an exit code.
 
 pub mod args;
+pub mod ask;
 pub mod check;
 pub mod deletions;
 pub mod health;
@@ -21,6 +22,9 @@ pub const USAGE: u8 = 2;
 
 /// `plan --detailed-exitcode`: there are changes to make.
 pub const CHANGES: u8 = 2;
+
+/// `deletions status`: deletions are held.
+pub const HELD: u8 = 3;
 
 /// Says what is wrong on standard error, and gives the exit code for it.
 pub fn fail(code: u8, what: impl Display) -> ExitCode {

@@ -40,10 +40,10 @@ const TIMEOUTS: Durations = Durations {
     because: "IAM needs seconds to spread a key; its secret is in memory only until then",
 };
 
-const FOREIGN_KEYS: &[(&str, ForeignKeys)] =
+pub(super) const FOREIGN_KEYS: &[(&str, ForeignKeys)] =
     &[("report", ForeignKeys::Report), ("revoke", ForeignKeys::Revoke)];
 
-const COMPROMISED_KEYS: &[(&str, CompromisedKeys)] =
+pub(super) const COMPROMISED_KEYS: &[(&str, CompromisedKeys)] =
     &[("replace", CompromisedKeys::Replace), ("report", CompromisedKeys::Report)];
 
 /// The life of an access key.

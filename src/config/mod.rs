@@ -43,6 +43,7 @@ mod environment;
 mod executor;
 mod faults;
 mod file;
+mod fingerprint;
 mod http;
 mod key;
 mod keys;

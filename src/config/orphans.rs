@@ -21,9 +21,10 @@ const SWEEPS: Key = Key::of("orphans", "sweeps");
 /// The keys of this section.
 pub(super) const KEYS: &[Key] = &[SCOPE, ACTION, PROTECT, INCLUDE_CONSOLE_USERS, MIN_AGE, SWEEPS];
 
-const SCOPES: &[(&str, OrphanScope)] = &[("owned", OrphanScope::Owned), ("account", OrphanScope::Account)];
+pub(super) const SCOPES: &[(&str, OrphanScope)] =
+    &[("owned", OrphanScope::Owned), ("account", OrphanScope::Account)];
 
-const ACTIONS: &[(&str, OrphanAction)] =
+pub(super) const ACTIONS: &[(&str, OrphanAction)] =
     &[("delete", OrphanAction::Delete), ("report", OrphanAction::Report)];
 
 const AGES: Durations = Durations {
@@ -97,7 +98,10 @@ impl Orphans {
 
 /// Names that no sweep deletes: glob patterns, without regard to case, as IAM compares names.
 #[derive(Clone, Debug)]
-pub struct ProtectedNames(GlobSet);
+pub struct ProtectedNames {
+    patterns: Vec<String>,
+    set: GlobSet,
+}
 
 impl ProtectedNames {
     /// Checks patterns.
@@ -109,24 +113,30 @@ impl ProtectedNames {
             return Err(format!("it has {} patterns", patterns.len()));
         }
         let mut set = GlobSetBuilder::new();
-        for pattern in patterns {
-            if let Some(problem) = matches_nobody(&pattern) {
+        for pattern in &patterns {
+            if let Some(problem) = matches_nobody(pattern) {
                 return Err(format!("the pattern {pattern:?} {problem}"));
             }
-            let glob = GlobBuilder::new(&pattern).case_insensitive(true).backslash_escape(true).build();
+            let glob = GlobBuilder::new(pattern).case_insensitive(true).backslash_escape(true).build();
             set.add(glob.map_err(|error| format!("the pattern {pattern:?}: {}", error.kind()))?);
         }
-        set.build().map(Self).map_err(|error| error.to_string())
+        let set = set.build().map_err(|error| error.to_string())?;
+        Ok(Self { patterns, set })
     }
 
     /// Whether a sweep has to spare this user.
     pub fn matches(&self, name: &UserName) -> bool {
-        self.0.is_match(name.as_str())
+        self.set.is_match(name.as_str())
+    }
+
+    /// The patterns, as they were set.
+    pub fn patterns(&self) -> &[String] {
+        &self.patterns
     }
 
     /// Whether nobody is protected.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.set.is_empty()
     }
 }
 

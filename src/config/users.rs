@@ -14,7 +14,7 @@ const ADOPT_FROM: Key = Key::of("users", "adopt_from");
 /// The keys of this section.
 pub(super) const KEYS: &[Key] = &[PATH, PERMISSIONS_BOUNDARY, ADOPT, ADOPT_PATHS, ADOPT_FROM];
 
-const ADOPTIONS: &[(&str, Adopt)] =
+pub(super) const ADOPTIONS: &[(&str, Adopt)] =
     &[("never", Adopt::Never), ("tagged", Adopt::Tagged), ("always", Adopt::Always)];
 
 /// The IAM users.

@@ -3,7 +3,8 @@
 //! Every deletion, from the stream and from sweeps alike, asks here first. A few are let through at
 //! once; many are weighed together, and held for a person when they are too many. Pure: it is told
 //! the time, does no IO, and starts nothing by itself. `reconcile` asks, `sweep` tells what it saw,
-//! the operator's `deletions resume` arrives at [`Brake::resume`].
+//! the operator's `deletions resume` arrives at [`Brake::resume`], with the digest of the list that it was
+//! shown ([`Brake::digest`]).
 //!
 //! # Budget
 //!
@@ -51,6 +52,7 @@
 
 mod budget;
 mod cases;
+mod list;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -64,6 +66,8 @@ use serde::{Deserialize, Serialize};
 use self::budget::Spent;
 pub use self::cases::MAX_BYTES;
 use self::cases::{Cases, Grounds, Standing};
+use self::list::List;
+pub use self::list::{Consent, Digest, Stale};
 pub use self::status::{Hold, LISTED, Status, SweepSeen};
 use super::plan::Evidence;
 use super::time::Timestamp;
@@ -166,6 +170,8 @@ pub struct Brake {
     resumed: Option<Timestamp>,
     /// What the last complete sweep saw.
     sweep: Option<SweepSeen>,
+    /// What there is of the list of those that are held.
+    listed: List,
     /// Whether some were cleared since [`Brake::judge`] named them. Not stored.
     untold: bool,
 }
@@ -292,11 +298,6 @@ impl Brake {
         }
     }
 
-    /// Whether the table of this ARN is the remembered one.
-    pub fn remembers(&self, arn: &str) -> bool {
-        self.table.as_ref().is_some_and(|table| table.arn == arn)
-    }
-
     /// Whether a table is remembered that another one would differ from.
     pub fn knows_table(&self) -> bool {
         self.table.is_some()
@@ -325,7 +326,11 @@ impl Brake {
     ///
     /// Licenses the deletion of each user that is held at this moment, and gives their names: look at
     /// them. A user that was announced only is not known by its id yet, so it is not among them.
-    pub fn resume(&mut self, now: Timestamp) -> Vec<UserName> {
+    ///
+    /// # Errors
+    /// When the operator consents to a list to which something was added since: nothing is changed then.
+    pub fn resume(&mut self, consent: Consent, now: Timestamp) -> Result<Vec<UserName>, Stale> {
+        self.still_agrees(consent)?;
         let held: BTreeSet<FoldedName> = self.held().map(UserName::folded).collect();
         let licensed = self.cases.license(|name| held.contains(name));
         if let Some((table, _)) = self.other_table.take() {
@@ -335,7 +340,7 @@ impl Brake {
         self.table_empty = None;
         self.resumed = Some(now);
         self.reopen_batch(now);
-        licensed
+        Ok(licensed)
     }
 
     /// Weighs the batch, when its time has come, and gives the names of all users that have leave to

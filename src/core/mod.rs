@@ -6,6 +6,7 @@ pub mod census;
 pub mod document;
 mod effect;
 mod facts;
+pub mod leadership;
 pub mod memory;
 #[cfg(test)]
 mod model;

@@ -82,6 +82,8 @@ struct Clocks {
 /// One machine. Clones are handles to it.
 #[derive(Clone)]
 pub(super) struct Machine {
+    /// What it draws when it is asked for a random number.
+    number: u64,
     table: Arc<Mutex<Table>>,
     clocks: Arc<Mutex<Clocks>>,
 }
@@ -89,20 +91,20 @@ pub(super) struct Machine {
 impl Machine {
     /// A machine with a table of its own.
     pub(super) fn new() -> Self {
-        Self::beside_table(Arc::default())
+        Self::beside_table(0, Arc::default())
     }
 
     /// Another machine at the same table.
     pub(super) fn another(&self) -> Self {
-        Self::beside_table(self.table.clone())
+        Self::beside_table(self.number + 1, self.table.clone())
     }
 
-    fn beside_table(table: Arc<Mutex<Table>>) -> Self {
+    fn beside_table(number: u64, table: Arc<Mutex<Table>>) -> Self {
         // The machine's clocks stand on tokio's, so that pausing one pauses both.
         #[allow(clippy::disallowed_methods)]
         let began = time::Instant::now();
         let clocks = Clocks { began, ahead: Duration::ZERO, rate: 100 };
-        Self { table, clocks: Arc::new(Mutex::new(clocks)) }
+        Self { number, table, clocks: Arc::new(Mutex::new(clocks)) }
     }
 
     /// A machine whose clocks run at so many percent.
@@ -208,7 +210,7 @@ impl Clock for Machine {
     }
 
     fn random(&self) -> u64 {
-        0
+        self.number
     }
 
     fn key_material(&self) -> Option<[u8; 32]> {

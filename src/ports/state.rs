@@ -53,8 +53,8 @@ pub trait StateStore: Send + Sync {
     fn delete(&self, id: &str, token: u64) -> impl Future<Output = Result<(), StateError>> + Send;
 
     /// Replaces exactly `expected` (`None`: no record) by `new`, else [`StateError::Fenced`]. Where
-    /// `new` is already, it is success: a record names its writer in its body, and whoever got no
-    /// answer repeats the call.
+    /// `new` is already, it is success: who got no answer repeats the call. So a record's body holds what no
+    /// other process writes, such as a number drawn at random.
     fn swap(
         &self,
         expected: Option<&Record>,

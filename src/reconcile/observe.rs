@@ -1,5 +1,7 @@
 //! Reads everything that a plan depends on.
 
+use std::time::Duration;
+
 use futures_util::future::{try_join, try_join3};
 
 use super::{File, Reconciler};
@@ -18,6 +20,10 @@ const MAX_SKEW_MILLIS: u64 = 300_000;
 /// `Date` headers tell whole seconds, and take time to arrive; a smaller difference is none.
 const SKEW_NOISE_MILLIS: u64 = 2_000;
 
+/// What is measured of AWS's clock is right to the second: half a second of rounding, and half a round
+/// trip.
+const MEASURED_WITHIN: Duration = Duration::from_secs(1);
+
 /// The time as AWS has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AwsTime {
@@ -33,13 +39,21 @@ impl AwsTime {
         let local = clock.now();
         let Some(skew) = clock.skew_millis() else { return Self { now: local, trusted: true } };
         let size = skew.unsigned_abs();
-        let difference = std::time::Duration::from_millis(size);
+        let difference = Duration::from_millis(size);
         let now = match size {
             0..=SKEW_NOISE_MILLIS => local,
             _ if skew > 0 => local + difference,
             _ => local - difference,
         };
         Self { now, trusted: size <= MAX_SKEW_MILLIS }
+    }
+
+    /// The latest that it may be by AWS's clock: for a time that must not lie too early.
+    pub fn latest(clock: &impl Clock) -> Timestamp {
+        let skew = clock.skew_millis().unwrap_or_default();
+        let difference = Duration::from_millis(skew.unsigned_abs());
+        let measured = if skew > 0 { clock.now() + difference } else { clock.now() - difference };
+        measured + MEASURED_WITHIN
     }
 }
 

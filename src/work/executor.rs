@@ -17,6 +17,7 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff;
+use super::before_first::BeforeFirst;
 use super::queue::Queue;
 use crate::core::memory::Mint;
 use crate::core::quarantine::Case;
@@ -135,6 +136,7 @@ pub struct Executor<P: Ports> {
     depth: IntGauge,
     beat: Heartbeat,
     last_change: Option<crate::core::time::Timestamp>,
+    before_first: BeforeFirst,
     queue: Queue<FoldedName>,
     slots: BTreeMap<FoldedName, Slot>,
     running: JoinSet<Finished>,
@@ -152,6 +154,7 @@ impl<P: Ports> Executor<P> {
         depth: IntGauge,
         beat: Heartbeat,
         last_change: Option<crate::core::time::Timestamp>,
+        before_first: BeforeFirst,
     ) -> Self {
         Self {
             reconciler,
@@ -159,6 +162,7 @@ impl<P: Ports> Executor<P> {
             depth,
             beat,
             last_change,
+            before_first,
             queue: Queue::new(),
             slots: BTreeMap::new(),
             running: JoinSet::new(),
@@ -178,6 +182,7 @@ impl<P: Ports> Executor<P> {
         loop {
             self.beat.beat(self.reconciler.ports.clock().monotonic());
             self.start_work();
+            self.before_first.tell(self.reconciler.ports.clock().monotonic());
             if self.stopping && self.running.is_empty() && !self.holds_a_secret() {
                 return;
             }
@@ -208,12 +213,14 @@ impl<P: Ports> Executor<P> {
     fn take_change(&mut self, change: Change) {
         match UserName::parse(&change.name) {
             Ok(name) => {
+                let now = self.reconciler.ports.clock().monotonic();
                 let note = match change.kind {
-                    ChangeKind::Written => Note::Spelling,
-                    ChangeKind::Removed => {
+                    ChangeKind::Removed if self.before_first.is_evidence(&name, change.created, now) => {
                         self.reconciler.brakes.announce(name.clone());
                         Note::Removed(change.created)
                     }
+                    // The row is looked at all the same: sweeps decide about a user without one.
+                    ChangeKind::Removed | ChangeKind::Written => Note::Spelling,
                 };
                 self.ask(&name, note, Trigger::Stream).tickets.push(change.ticket);
             }

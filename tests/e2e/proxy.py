@@ -140,6 +140,10 @@ class Proxy:
         """Hold the k-th matching call back, then forward it."""
         return self._add(matches, kth, "delayed", lambda: time.sleep(seconds), repeat)
 
+    def hold(self, kth, until, matches=mutating):
+        """Hold the k-th matching call back until the event, then forward it."""
+        return self._add(matches, kth, "delayed", lambda: until.wait(60), False)
+
     def answer(self, kth, status, code, matches=mutating, repeat=False):
         """Answer the k-th matching call with an AWS error instead of forwarding it."""
         return self._add(matches, kth, ("answered", status, code), None, repeat)

@@ -11,12 +11,13 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use iam_user_controller::core::observed::{Leftover, Tags};
 use iam_user_controller::core::user::UserName;
 use tokio_util::sync::CancellationToken;
 
 use crate::account::{Account, AccountSettings, Made, ReplicaPorts, SEAL, TABLE, TABLE_ARN, World};
+use crate::beside::Beside;
 use crate::faults::{Call, Fired, Outage, Weather};
 use crate::invariants::{self, Excuse};
 use crate::occasions::Occasion;
@@ -143,6 +144,8 @@ pub(crate) struct Scenario {
     pub(crate) before: Vec<Act>,
     /// When after the start, and what.
     pub(crate) acts: Vec<(Duration, Act)>,
+    /// Commands beside the service, and when after the start.
+    pub(crate) besides: Vec<(Duration, Beside)>,
     /// How long after its end a process is started again.
     pub(crate) restart: (Duration, Duration),
     /// When faults end; never before the last act.
@@ -181,6 +184,7 @@ impl Scenario {
             elsewhere: Vec::new(),
             before: Vec::new(),
             acts: Vec::new(),
+            besides: Vec::new(),
             restart: (Duration::from_millis(100), Duration::from_secs(5)),
             faults_until: Duration::ZERO,
             settle_within: 3 * sweep + Duration::from_secs(600),
@@ -303,7 +307,11 @@ where
         .flat_map(|(region, clocks)| clocks.iter().map(move |clock| (region, clock)))
         .map(|(region, (skew, drift))| account.add_replica_in(region, *skew, *drift))
         .collect();
+    let besides: Vec<(usize, Duration)> =
+        scenario.besides.iter().map(|(when, beside)| (account.add_beside(*beside), *when)).collect();
+    let besides = join_all(besides.iter().map(|(replica, when)| stage.command(*replica, *when, &start)));
     let processes = join_all(replicas.iter().map(|replica| stage.supervise(*replica, seed, &start)));
+    let processes = join(processes, besides);
     let settled_after = tokio::select! {
         biased;
         () = account.violated() => None,
@@ -396,6 +404,28 @@ impl Stage<'_> {
         }
     }
 
+    /// Runs an operator's command once, at this time.
+    async fn command<F, Fut>(&self, replica: usize, when: Duration, start: &F)
+    where
+        F: Fn(ReplicaPorts, CancellationToken) -> Fut,
+        Fut: Future<Output = ()>,
+    {
+        tokio::time::sleep(when).await;
+        let ports = self.account.boot(replica);
+        let incarnation = ports.incarnation();
+        let process = AssertUnwindSafe(start(ports, CancellationToken::new())).catch_unwind();
+        tokio::select! {
+            biased;
+            () = self.account.crashed(replica, incarnation) => {}
+            ended = process => {
+                if ended.is_err() {
+                    self.found.borrow_mut().push(format!("the command of replica {replica} panicked"));
+                }
+            }
+        }
+        self.account.crash(replica);
+    }
+
     /// Lets people act, ends the faults, waits for everything to settle, and listens for silence.
     async fn direct(&self) -> Option<Duration> {
         let mut acts: Vec<&(Duration, Act)> = self.scenario.acts.iter().collect();
@@ -459,6 +489,10 @@ impl Stage<'_> {
     fn only_the_leader_goes_on(&self) {
         for region in self.scenario.regions() {
             let Some(leader) = self.account.operate_in(region, |world| world.book.holder()) else { continue };
+            // A command leads for a moment only.
+            if leader >= self.scenario.processes() {
+                continue;
+            }
             (0..self.scenario.processes())
                 .filter(|replica| *replica != leader && self.account.region_of(*replica) == region)
                 .for_each(|replica| self.account.pause(replica));
@@ -541,10 +575,7 @@ impl Stage<'_> {
                 self.account.operate(World::lose_quarantine);
             }
             Act::ResumeDeletions => self.scenario.regions().for_each(|region| {
-                self.account.operate_in(region, |world| {
-                    invariants::resume_deletions(world);
-                    (self.scenario.resume)(world);
-                });
+                self.account.operate_in(region, |world| (self.scenario.resume)(world));
             }),
             Act::Elsewhere(act) => self.account.operate_in(1, |world| by_hand(world, act)),
             other => self.account.operate(|world| by_hand(world, other)),

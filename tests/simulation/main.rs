@@ -18,6 +18,8 @@
 #[cfg(test)]
 mod account;
 #[cfg(test)]
+mod beside;
+#[cfg(test)]
 mod crowd;
 #[cfg(test)]
 mod excuses;

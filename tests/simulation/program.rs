@@ -4,16 +4,19 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use iam_user_controller::app;
+use iam_user_controller::app::{self, Command, CommandKind};
+use iam_user_controller::brakes;
 use iam_user_controller::config::{self, Settings};
+use iam_user_controller::core::brake::Consent;
 use iam_user_controller::core::time::Timestamp;
 use iam_user_controller::ports::{Ports, Record};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::account::{ReplicaPorts, World};
+use crate::beside::{self, Beside};
 use crate::harness::{self, Report, Scenario};
-use crate::invariants::Rules;
+use crate::invariants::{self, Rules};
 
 /// What the operator has configured, so that the program and the invariants mean the same.
 pub(crate) fn settings(rules: &Rules) -> Settings {
@@ -76,7 +79,25 @@ pub(crate) fn settings_of(ports: &ReplicaPorts, settings: &Settings) -> Settings
     settings
 }
 
-/// One process of the program, from its start to its end, on any ports.
+/// One process: the service, or an operator's command beside it.
+pub(crate) async fn start<P: Ports>(
+    ports: P,
+    settings: Settings,
+    metrics: Registry,
+    beside: Option<Beside>,
+    holder: String,
+    shutdown: CancellationToken,
+) {
+    match beside {
+        None => process(ports, settings, metrics, holder, shutdown).await,
+        Some(beside) => {
+            let settings = beside.settings(&settings);
+            beside::sweep(ports, settings, beside, holder, shutdown).await;
+        }
+    }
+}
+
+/// One process of the service, from its start to its end, on any ports.
 pub(crate) async fn process<P: Ports>(
     ports: P,
     settings: Settings,
@@ -93,6 +114,9 @@ pub(crate) async fn process<P: Ports>(
 
 /// Who a process is, to other replicas.
 pub(crate) fn holder(ports: &ReplicaPorts) -> String {
+    if ports.account().lock().conduct.one_name {
+        return "host/1".to_owned();
+    }
     format!("replica-{}-{}", ports.replica(), ports.incarnation())
 }
 
@@ -104,7 +128,8 @@ pub(crate) fn run(seed: u64, scenario: &Scenario) -> Report {
         let (holder, metrics) = (holder(&ports), Registry::new());
         processes.borrow_mut().push(metrics.clone());
         let settings = settings_of(&ports, &settings);
-        process(ports, settings, metrics, holder, shutdown)
+        let beside = ports.beside();
+        start(ports, settings, metrics, beside, holder, shutdown)
     });
     for family in processes.into_inner().iter().flat_map(Registry::gather) {
         if family.name() != "iam_user_controller_actions_total" {
@@ -122,10 +147,29 @@ pub(crate) fn run(seed: u64, scenario: &Scenario) -> Report {
     report
 }
 
-/// `iam-user-controller deletions resume`: a command in the state table.
+/// `iam-user-controller deletions status`, and then `deletions resume DIGEST`: a command in the state table
+/// that consents to what is on the list which is stored now.
 pub(crate) fn resume(world: &mut World) {
-    let at = Timestamp::from_millis(world.now);
-    let body = format!(r#"{{"id":"{}","kind":"resume","at":"{at}"}}"#, world.now);
+    let brake: Vec<Record> = world.state.records.get(brakes::RECORD).cloned().into_iter().collect();
+    if let Some(digest) = brakes::read(&brake).digest() {
+        leave(world, Consent::Shown(digest));
+    }
+}
+
+/// `deletions resume --all`.
+pub(crate) fn resume_all(world: &mut World) {
+    leave(world, Consent::All);
+}
+
+fn leave(world: &mut World, consent: Consent) {
+    let command = Command {
+        id: world.now.to_string(),
+        kind: CommandKind::Resume { consent: Some(consent) },
+        at: Timestamp::from_millis(world.now),
+        table: world.table.arn(),
+    };
+    let body = serde_json::to_string(&command).expect("texts and a time");
     let id = app::COMMAND_RECORD.to_owned();
     world.state.records.insert(id.clone(), Record { id, body, token: 0 });
+    invariants::resume_deletions(world);
 }

@@ -7,6 +7,7 @@ use iam_user_controller::core::observed::{Leftover, Tags};
 use iam_user_controller::core::policy::ForeignKeys;
 
 use crate::account::AccountSettings;
+use crate::beside::Beside;
 use crate::faults::{Faults, Kind};
 use crate::harness::{Act, Scenario};
 use crate::invariants::Rules;
@@ -154,7 +155,43 @@ pub(crate) fn scenario(seed: u64) -> Scenario {
     outsiders::forgers(&mut scenario, seed, length);
     outsiders::neighbours(&mut scenario, seed, length);
     quarantine::outsiders(&mut scenario, &NAMES, seed, length);
+    past(&mut scenario, seed);
+    company(&mut scenario, seed, length);
     scenario
+}
+
+/// In a share of the histories, rows were removed before the first start, and some of them written again:
+/// what a pipeline did in the function's days, of which the stream still tells. Drawn apart.
+fn past(scenario: &mut Scenario, seed: u64) {
+    let mut prng = Prng::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x00DD_5EED);
+    if !prng.chance(300) {
+        return;
+    }
+    for name in NAMES {
+        if prng.chance(400) {
+            let name = name.to_owned();
+            scenario.before.push(Act::PutRow(name.clone()));
+            scenario.before.push(Act::RemoveRow(name.clone()));
+            if prng.chance(700) {
+                scenario.before.push(Act::PutRow(name));
+            }
+        }
+    }
+}
+
+/// In a share of the histories, operators sweep with other settings, or with another state table; and
+/// replicas have one name. Drawn apart.
+fn company(scenario: &mut Scenario, seed: u64, length: u64) {
+    let mut prng = Prng::new(seed.wrapping_mul(0xBF58_476D_1CE4_E5B9) ^ 0x00B5_1DE5);
+    scenario.account.conduct.one_name = prng.chance(300);
+    if !prng.chance(250) {
+        return;
+    }
+    for _ in 0..prng.between(1, 3) {
+        let when = Duration::from_millis(prng.below(length * 1_000));
+        let (other_state, bare) = (prng.chance(400), prng.chance(500));
+        scenario.besides.push((when, Beside { other_state, bare, first: false }));
+    }
 }
 
 /// In a share of the histories: up to three replicas, replicas that stand still, clocks that are hours

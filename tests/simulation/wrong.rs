@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use iam_user_controller::config::Settings;
 use iam_user_controller::core::document::KeyDocument;
+use iam_user_controller::core::leadership::{Fingerprint, Leadership};
 use iam_user_controller::core::observed::{Glance, Key, Leftover, Tags, User};
 use iam_user_controller::core::parameter_name::ParameterName;
 use iam_user_controller::core::policy::{Adopt, ForeignKeys};
 use iam_user_controller::core::secret::Secret;
 use iam_user_controller::core::time::Timestamp;
 use iam_user_controller::core::user::{AccessKeyId, UserId, UserName};
+use iam_user_controller::leaderships;
 use iam_user_controller::ports::{
     Batch, CallError, Caller, ChangeKind, Clock, Directory, Fault, Identity, ItemPage, MintedKey, NewUser,
     Page, ParameterValue, Ports, Position, Proof, Receipt, Record, SequenceNumber, ShardDescription, ShardId,
@@ -101,10 +103,18 @@ pub(crate) enum Flaw {
     QuarantinesByName,
     /// A quarantine that was there at first sight is taken for one that has appeared.
     QuarantinesAtFirstSight,
+    /// REMOVE records of before the first start are evidence like others.
+    BelievesThePast,
+    /// A command does not compare its settings with the service's.
+    IgnoresSettings,
+    /// A command takes any state table for the one.
+    TakesAnyStateTable,
+    /// Nothing in the lease's record tells one process from another of its name.
+    DrawsNoNonce,
 }
 
 /// Those that random histories have to catch.
-const FLAWS: [Flaw; 26] = [
+const FLAWS: [Flaw; 30] = [
     Flaw::RetriesCreateKey,
     Flaw::ProvesNothing,
     Flaw::OpensNoMint,
@@ -131,6 +141,10 @@ const FLAWS: [Flaw; 26] = [
     Flaw::DeletesOwnedPeople,
     Flaw::QuarantinesByName,
     Flaw::QuarantinesAtFirstSight,
+    Flaw::BelievesThePast,
+    Flaw::IgnoresSettings,
+    Flaw::TakesAnyStateTable,
+    Flaw::DrawsNoNonce,
 ];
 
 impl Flaw {
@@ -151,6 +165,8 @@ impl Flaw {
 struct Wrong {
     right: ReplicaPorts,
     flaw: Flaw,
+    /// The process's own settings.
+    settings: Fingerprint,
     secret: Arc<Mutex<Option<String>>>,
     stream: Arc<Mutex<Read>>,
     table: Arc<Mutex<Seen>>,
@@ -415,6 +431,7 @@ impl StateStore for Wrong {
         if self.flaw == Flaw::ForgetsRemovals {
             records.retain(|record| !record.id.starts_with("removal/"));
         }
+        self.forge_leadership(&mut records);
         Ok(records)
     }
     async fn get(&self, id: &str) -> Result<Option<Record>, CallError> {
@@ -458,7 +475,7 @@ impl Clock for Wrong {
         self.right.skew_millis().filter(|_| self.flaw != Flaw::TrustsClock)
     }
     fn random(&self) -> u64 {
-        self.right.random()
+        if self.flaw == Flaw::DrawsNoNonce { 0 } else { self.right.random() }
     }
     fn key_material(&self) -> Option<[u8; 32]> {
         self.right.key_material()
@@ -487,6 +504,25 @@ impl Wrong {
                 policies.retain(|arn| arn != AWS);
             }
         }
+    }
+
+    /// What the state table says of its leadership is not what it holds.
+    fn forge_leadership(&self, records: &mut Vec<Record>) {
+        let beside = self.right.beside().is_some();
+        let forged = match self.flaw {
+            Flaw::BelievesThePast => !beside,
+            Flaw::IgnoresSettings | Flaw::TakesAnyStateTable => beside,
+            _ => false,
+        };
+        let id = format!("{}{}", leaderships::PREFIX, self.right.world().table.arn());
+        let known = records.iter().position(|record| record.id == id);
+        if !forged || known.is_some() == (self.flaw != Flaw::IgnoresSettings) {
+            return;
+        }
+        let leadership = Leadership { first: Timestamp::default(), settings: self.settings.clone() };
+        let body = serde_json::to_string(&leadership).expect("texts and a time");
+        records.retain(|record| record.id != id);
+        records.push(Record { id, body, token: 0 });
     }
 
     fn claim(&self, user: &mut User) {
@@ -548,8 +584,10 @@ pub(crate) fn run(seed: u64, scenario: &Scenario, flaw: Flaw) -> Report {
     harness::run(seed, scenario, |right, shutdown| {
         let (holder, settings) = (program::holder(&right), program::settings_of(&right, &settings));
         let (secret, stream, table, listed) = Default::default();
-        let wrong = Wrong { right, flaw, secret, stream, table, listed };
-        program::process(wrong, settings, Registry::new(), holder, shutdown)
+        let beside = right.beside();
+        let own = beside.map_or(settings.clone(), |beside| beside.settings(&settings)).fingerprint();
+        let wrong = Wrong { right, flaw, settings: own, secret, stream, table, listed };
+        program::start(wrong, settings, Registry::new(), beside, holder, shutdown)
     })
 }
 

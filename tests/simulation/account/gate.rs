@@ -7,6 +7,7 @@ use std::time::Duration;
 use iam_user_controller::ports::{CallError, Fault, Ports};
 
 use super::{Account, Deferred, Made, Seen, Sent, World, refused};
+use crate::beside::Beside;
 use crate::faults::{Call, Kind};
 use crate::invariants;
 use crate::prng::Prng;
@@ -45,6 +46,11 @@ impl ReplicaPorts {
 
     pub(crate) fn replica(&self) -> usize {
         self.0.replica
+    }
+
+    /// The operator's command that this process is, if it is one.
+    pub(crate) fn beside(&self) -> Option<Beside> {
+        self.0.account.lock().beside(self.0.replica)
     }
 
     pub(crate) fn incarnation(&self) -> u32 {

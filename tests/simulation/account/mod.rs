@@ -25,6 +25,7 @@ use iam_user_controller::ports::{CallError, Fault};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::beside::Beside;
 use crate::faults::{Call, Faults, Kind};
 use crate::invariants::{self, Book, Rules};
 use crate::occasions::Occasions;
@@ -71,6 +72,8 @@ pub(crate) struct Conduct {
     pub(crate) shard_life_ms: u64,
     /// Whether DescribeStream knows a filter for children.
     pub(crate) shard_filter: bool,
+    /// All replicas have one hostname and one process id.
+    pub(crate) one_name: bool,
     /// The user that the program runs as, by its folded name; `None`: a role.
     pub(crate) own_user: Option<String>,
     /// How many calls AWS takes in a second of those whose names begin so; the others are throttled.
@@ -92,6 +95,7 @@ impl Default for Conduct {
             stream_lag_ms: 0,
             shard_life_ms: 4 * 3_600_000,
             shard_filter: true,
+            one_name: false,
             own_user: None,
             limits: &[],
         }
@@ -141,6 +145,8 @@ struct ReplicaState {
     clock: Option<BadClock>,
     /// The process stands still until then: it begins nothing, and sees no answer.
     frozen_until_ms: u64,
+    /// It is no replica of the service, but an operator's command.
+    beside: Option<Beside>,
 }
 
 /// A clock that is far off, or runs at a rate of its own.
@@ -225,6 +231,8 @@ pub(crate) struct World {
     /// From which Region it is seen, and what the other one has of its own.
     region: usize,
     elsewhere: regions::Region,
+    /// A state table that only a command's configuration names.
+    other_state: state::State,
     /// Another table, which the program is to follow, or followed, by mistake.
     shelf: Option<operator::Shelf>,
     pub(crate) book: Book,
@@ -282,6 +290,7 @@ impl Account {
             elsewhere: regions::Region::new(rules.policy.ownership.table()),
             streams: streams::StreamSet::default(),
             state: state::State::default(),
+            other_state: state::State::default(),
             shelf: None,
             book: Book::default(),
             occasions: Occasions::default(),
@@ -347,6 +356,13 @@ impl Account {
         let state = ReplicaState { region, crashed: true, skew_ms, drift_ppm, ..ReplicaState::default() };
         world.replicas.push(state);
         world.replicas.len() - 1
+    }
+
+    /// Adds an operator's command, which has its own clock, and returns its number.
+    pub(crate) fn add_beside(&self, beside: Beside) -> usize {
+        let replica = self.add_replica(0, 0);
+        self.lock().replicas[replica].beside = Some(beside);
+        replica
     }
 
     /// Ports for a new start of a replica.
@@ -460,6 +476,11 @@ impl Account {
 }
 
 impl World {
+    /// The operator's command that this process is, if it is one.
+    pub(crate) fn beside(&self, replica: usize) -> Option<Beside> {
+        self.replicas.get(replica)?.beside
+    }
+
     fn catch_up(&mut self) {
         let elapsed = clock::tokio_now().duration_since(self.origin);
         let now = self.origin_ms + u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);

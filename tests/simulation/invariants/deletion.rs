@@ -1,7 +1,5 @@
 //! 7: who may be taken down, and how many at once.
 
-use std::time::Duration;
-
 use iam_user_controller::brakes;
 use iam_user_controller::core::observed::Leftover;
 use iam_user_controller::core::policy::OrphanAction;
@@ -9,7 +7,7 @@ use iam_user_controller::core::user::UserId;
 use iam_user_controller::ports::Record;
 
 use super::keys::meddled_lately;
-use super::{Excuse, ROUNDED_MS, Verdict, ms};
+use super::{Excuse, ROUNDED_MS, Verdict, first, ms};
 use crate::account::{RowLife, SimUser, World, has_our_tags};
 
 /// A record tells when a deletion was granted.
@@ -42,7 +40,7 @@ pub(super) const TOO_YOUNG: &str = "it is younger than an orphan has to be";
 
 /// 7: what speaks against taking this user down.
 pub(super) fn obstacles(world: &World, user: &SimUser) -> Vec<Obstacle> {
-    let life = world.table.life.get(user.name.as_str()).copied().unwrap_or_default();
+    let life = first::life(world, user.name.as_str()).unwrap_or_default();
     // A record of the stream is evidence, also when the whole table goes after it.
     if life.told_ms.is_some_and(|at| at >= user.created_ms) {
         return Vec::new();
@@ -125,16 +123,13 @@ pub(super) fn unless_doomed(mut loss: Verdict, obstacles: &[Obstacle]) -> Verdic
 /// An operator lets held deletions go on: those of users without a row, or from before its removal.
 pub(crate) fn resume_deletions(world: &mut World) {
     let gone = |(_, user): (&str, &SimUser)| {
-        let life = world.table.life.get(user.name.as_str());
+        let life = first::life(world, user.name.as_str());
         let told = life.and_then(|life| life.told_ms).is_some_and(|told| told >= user.created_ms);
         (told || !world.table.contains(user.name.as_str())).then(|| user.id.clone())
     };
     let licensed = world.iam.all().filter_map(gone).collect();
-    world.book.resume_deletions(licensed, world.now);
+    world.book.resume_deletions(licensed);
 }
-
-/// The leader has read an operator's command within this.
-const WORD_ARRIVES: Duration = Duration::from_secs(10);
 
 /// The deletion brake.
 pub(super) fn brake(world: &mut World, folded: &str) {
@@ -143,18 +138,10 @@ pub(super) fn brake(world: &mut World, folded: &str) {
     // What was granted is carried through; it counts from when that was.
     let granted = world.book.granted.get(&id).copied();
     let began = user.doomed_ms.into_iter().chain(granted).min().unwrap_or(world.now);
-    // What is held when the operator's word arrives is let go, too.
-    let removed = world.table.life.get(user.name.as_str()).and_then(|life| life.removed_ms);
-    let word = world.book.resumed_ms..world.book.resumed_ms.saturating_add(ms(WORD_ARRIVES));
-    let word_arrives = world.book.deletions_resumed && removed.is_some_and(|at| word.contains(&at));
     if !world.book.begun.insert(id.clone()) {
         return;
     }
-    let excuse = if word_arrives {
-        Some(Excuse::WordArrives)
-    } else {
-        world.book.licensed.contains(&id).then_some(Excuse::Licensed)
-    };
+    let excuse = world.book.licensed.contains(&id).then_some(Excuse::Licensed);
     let window = ms(world.rules.brake.2);
     let mut verdict = Verdict::about(folded);
     if let Some(too_many) = beyond_the_brake(world, began, window, 0) {

@@ -79,6 +79,8 @@ excuses! {
     NeverSeen [TableReplaced],
     /// 8: the record of the removal is lost with its stream, or the user was not owned then.
     RemovalLost [TableReplaced, StreamOff, Hand, UserMade],
+    /// 8: the row went while the program was starting for the first time.
+    FirstStart [RowWent],
     /// 8: the removal may have been held until the row was back, which is the end of it.
     MayBeHeld [RowWent, TableReplaced],
 
@@ -88,8 +90,6 @@ excuses! {
     Resumed [Resumed],
     /// 7: the deletion was held when an operator said so, and uses up no budget.
     Licensed [Resumed],
-    /// 7: the row went while the operator's word was on its way.
-    WordArrives [Resumed],
     /// 7: the deletion was granted long ago, and carried out after a restart or two.
     GrantedLongAgo [Standstill, Fault],
     /// 7: the program counts users when it sweeps; one may have come or gone since.

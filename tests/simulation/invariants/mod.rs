@@ -10,6 +10,7 @@
 
 mod deletion;
 mod excuses;
+mod first;
 mod keys;
 mod lease;
 mod ownership;
@@ -39,6 +40,7 @@ pub(crate) use lease::{arrives, swapped, take_off};
 pub(crate) use ownership::meant_for;
 pub(crate) use silence::{may_change, unsettled};
 
+use first::FirstLed;
 use lease::InFlight;
 
 const MINTING: &str = "iam-user-controller:minting";
@@ -175,6 +177,8 @@ pub(crate) struct Book {
     /// The last fencing token of each replica, and the newest of all.
     tokens: BTreeMap<usize, u64>,
     newest_token: u64,
+    /// Since when this state table leads for each users table, by its name.
+    first_led: BTreeMap<String, FirstLed>,
     /// How many changes of a user have reached AWS under a token after there was a newer one.
     overtaken: BTreeMap<(String, u64), u32>,
     /// Which users the program deleted, or tried to.
@@ -193,10 +197,6 @@ pub(crate) struct Book {
     pub(crate) sent: Vec<(u64, Call, String)>,
     /// How often each record of the state table was written.
     pub(crate) written: BTreeMap<String, u64>,
-    /// An operator let held deletions go on.
-    pub(crate) deletions_resumed: bool,
-    /// When that was last.
-    resumed_ms: u64,
     /// Users whose row was not there then: their deletion is licensed, and uses up no budget.
     licensed: Vec<UserId>,
 }
@@ -257,8 +257,7 @@ impl Book {
     }
 
     /// An operator says that held deletions, which are of these users at most, may go on.
-    pub(crate) fn resume_deletions(&mut self, licensed: Vec<UserId>, now: u64) {
-        (self.deletions_resumed, self.resumed_ms) = (true, now);
+    pub(crate) fn resume_deletions(&mut self, licensed: Vec<UserId>) {
         self.licensed.extend(licensed);
     }
 }
@@ -282,6 +281,7 @@ fn ms(duration: Duration) -> u64 {
 /// A record of the state table is written.
 pub(crate) fn state_written(world: &mut World, record: &Record) {
     deletion::state_written(world, record);
+    first::state_written(world, record);
     secrets::state_written(world, record);
 }
 

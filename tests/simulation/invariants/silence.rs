@@ -11,8 +11,8 @@ use iam_user_controller::core::user::{AccessKeyId, UserName};
 use super::deletion::{TOO_YOUNG, obstacles};
 use super::keys::{current_works, expired_since, of_the_mint};
 use super::ownership::adoptable;
-use super::{Excuse, MINTING, ROUNDING, Verdict, ms};
-use crate::account::{Maker, SimKey, SimUser, World, tag};
+use super::{Excuse, MINTING, ROUNDING, Verdict, first, ms};
+use crate::account::{Maker, RowLife, SimKey, SimUser, World, tag};
 use crate::quarantine;
 
 /// 8: what is not as it should be. Breaks nothing once everything has settled.
@@ -58,7 +58,7 @@ fn row_faults(world: &World, row: &str) -> Verdict {
 
 /// Whether a user that a row has should have gone when a row was removed.
 fn survives(world: &World, user: &SimUser, found: &mut Verdict) {
-    let life = world.table.life.get(user.name.as_str()).copied().unwrap_or_default();
+    let life = first::life(world, user.name.as_str()).unwrap_or_default();
     let second = |at: Option<u64>| at.map(|at| at / 1_000);
     let created = Some(user.created_ms / 1_000);
     if life.told_ms.is_none_or(|told| told < user.created_ms) {
@@ -66,6 +66,8 @@ fn survives(world: &World, user: &SimUser, found: &mut Verdict) {
     }
     let excuse = if second(life.told_ms) == created {
         Some(Excuse::SameSecond)
+    } else if !first::is_noted(world, life.told_ms) {
+        Some(Excuse::FirstStart)
     } else if second(life.owed_ms) <= created {
         Some(Excuse::RemovalLost)
     } else {
@@ -210,9 +212,10 @@ fn abandoned(world: &World) -> Verdict {
             continue;
         }
         // Nobody lists parameters: a record leads to it, or the deletion of its user.
-        let told = world.table.life.iter().any(|(row, life)| {
+        let told = world.table.life.keys().any(|row| {
             let parameter = UserName::parse(row).ok().map(|row| world.parameter_of(&row));
-            parameter.as_ref() == Some(name) && life.recorded && life.owed_ms.is_some()
+            let owed = |life: RowLife| life.recorded && life.owed_ms.is_some();
+            parameter.as_ref() == Some(name) && first::life(world, row).is_some_and(owed)
         });
         let traced = told || world.book.bereft.contains(name);
         let excuse = match (parameter.secure, traced && !world.ssm.forsaken.contains(name)) {
@@ -250,7 +253,7 @@ pub(crate) fn may_change(world: &World, within: Duration) -> BTreeMap<String, Ex
 /// Whether a REMOVE record that may not have been read yet is older than its user's adoption: what
 /// existed then is revoked when it is read, but nobody is owed that.
 fn may_be_revoked(world: &World, folded: &str, user: &SimUser) -> bool {
-    let life = world.table.life.get(user.name.as_str());
+    let life = first::life(world, user.name.as_str());
     let told = life.and_then(|life| life.told_ms).is_some_and(|told| told >= user.created_ms);
     // Sweeps may have found it an orphan before the row of another spelling came.
     let twin = !world.table.contains(user.name.as_str()) && world.table.contains_folded(folded);
