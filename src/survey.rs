@@ -55,7 +55,7 @@ impl Planned {
         let (action, key, state) = match &plan.next {
             Next::Do(step) => (step.action(), step.key().map(ToString::to_string), Some(State::Pending)),
             Next::AskToDelete(..) | Next::ListLeftovers => ("delete_user", None, Some(State::Deleting)),
-            Next::Prove | Next::AskSignIn => ("none", None, Some(State::Pending)),
+            Next::Prove | Next::ReadTier | Next::AskSignIn => ("none", None, Some(State::Pending)),
             Next::WaitUntil(_, state) => ("none", None, Some(*state)),
             Next::Rest { state, .. } => ("none", None, *state),
         };

@@ -81,6 +81,8 @@ pub const ACTIONS: &[Action] = &[
     read("iam", "GetLoginProfile", Observe, User),
     read("iam", "ListMFADevices", Observe, User),
     read("ssm", "GetParameter", Observe, Parameter),
+    // Its filter is not a resource: SSM lists parameters of the whole account or none.
+    read("ssm", "DescribeParameters", Rotate, Account),
     change("iam", "CreateUser", Provision, User),
     change("iam", "PutUserPermissionsBoundary", Provision, User),
     change("iam", "TagUser", Provision, User),

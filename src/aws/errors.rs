@@ -95,11 +95,11 @@ const CODES: &[(&str, &[&str], Fault)] = &[
             "InvalidSignatureException",
             "IncompleteSignature",
             "IncompleteSignatureException",
-            "KMSAccessDeniedException",
         ],
         Fault::Denied,
     ),
-    // A missing or disabled KMS key: never to be taken for a missing parameter.
+    // A missing or disabled KMS key: never to be taken for a missing parameter. SSM says InvalidKeyId, with
+    // KMS's own code in its message (hashicorp/terraform-provider-aws#27352, segmentio/chamber#355).
     (
         "ssm",
         &[
@@ -108,8 +108,9 @@ const CODES: &[(&str, &[&str], Fault)] = &[
             "KMSDisabledException",
             "KMSInvalidStateException",
             "KMSInvalidKeyUsageException",
+            "KMSAccessDeniedException",
         ],
-        Fault::Invalid,
+        Fault::KmsKey,
     ),
     (
         ANY,
@@ -282,9 +283,7 @@ fn words(call: &str, answer: &HttpResponse, meta: Option<&ErrorMetadata>, messag
 /// A parameter's value is a secret, so nothing is quoted that says what is wrong with it.
 fn quotes_the_request(call: &str, code: &str) -> bool {
     QUOTES_THE_REQUEST.contains(&code)
-        || (call == "ssm:PutParameter"
-            && classify("ssm", 400, Some(code)) == Fault::Invalid
-            && code != "InvalidKeyId")
+        || (call == "ssm:PutParameter" && classify("ssm", 400, Some(code)) == Fault::Invalid)
 }
 
 /// What broke on the way, from the outermost to the innermost error.

@@ -154,6 +154,7 @@ fn wants(action: &str, error: &CallError) -> String {
         | Fault::Quota
         | Fault::Throttled { .. }
         | Fault::Invalid
+        | Fault::KmsKey
         | Fault::Indeterminate => format!("{action} failed: {}", error.cause()),
     }
 }

@@ -9,8 +9,8 @@ use super::time::Timestamp;
 use super::user::AccessKeyId;
 
 impl Observed {
-    /// Takes in a step that AWS accepted at `now`. The answers of `CreateUser` and `CreateKey` hold
-    /// more than the step; the caller takes them in.
+    /// Takes in a step that AWS accepted at `now`. The answers of `CreateUser`, `CreateKey` and
+    /// `Publish` hold more than the step; the caller takes them in.
     pub fn after(&mut self, step: &Step, memory: &mut Memory, now: Timestamp) {
         match step {
             Step::CreateUser { .. } | Step::CreateKey => {}
@@ -30,6 +30,7 @@ impl Observed {
             }
             Step::Publish { document, .. } => {
                 self.stored = Stored::Document { document: document.clone(), modified: now };
+                memory.refused_write = None;
             }
             Step::UntagKeys { tags } => {
                 self.with_user(|user| user.tags.retain(|key, _| !tags.contains(key)));
@@ -57,10 +58,16 @@ impl Observed {
                     told_to_delete: memory.told_to_delete,
                     remove_parameter: memory.remove_parameter,
                     unanswered_write: memory.unanswered_write.max(unanswered_put),
+                    parameter: std::mem::take(&mut memory.parameter),
+                    advanced: memory.advanced,
                     ..Memory::default()
                 };
             }
-            Step::DeleteParameter => self.stored = Stored::Missing,
+            Step::DeleteParameter => {
+                self.stored = Stored::Missing;
+                memory.parameter.deleted(now, now);
+                memory.advanced = false;
+            }
         }
     }
 

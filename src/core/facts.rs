@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::document::KeyDocument;
 use super::memory::{Hand, MINT_FRESH, MINT_SLACK, MINT_WINDOW, Mint, SETTLE};
-use super::observed::{Key, Stored, User};
+use super::observed::{Key, User};
 use super::plan::{Desired, View};
 use super::policy::CompromisedKeys;
 use super::quarantine::Case;
@@ -88,6 +88,11 @@ impl<'a> Facts<'a> {
     pub(super) fn unsettled(&self) -> Option<Timestamp> {
         let until = self.view.memory.unsettled_until(self.view.now);
         (!self.view.reads_settled).then(|| until.unwrap_or(self.view.now + SETTLE / 10))
+    }
+
+    /// Until when the document may be older than what a leader before us has written last.
+    pub(super) fn document_unsettled(&self) -> Option<Timestamp> {
+        self.view.memory.parameter.unsettled_until(self.view.now)
     }
 
     /// The user, when it is the one that the row names: IAM finds users without regard to case.
@@ -194,8 +199,8 @@ impl<'a> Facts<'a> {
     /// Whether, and why, a new key is needed. A deactivated current key is no reason: a person did it.
     pub(super) fn need(&self) -> Option<Need> {
         if self.document().and_then(KeyDocument::current_id).is_none() {
-            let can_be_written = !matches!(self.view.observed.stored, Stored::NotSecure);
-            return can_be_written.then_some(Need::NothingPublished);
+            let closed = self.view.observed.stored.is_closed();
+            return (!closed).then_some(Need::NothingPublished);
         }
         let Some(current) = self.current else { return Some(Need::KeyGone) };
         if self.is_compromised(&current.id) {

@@ -12,6 +12,7 @@ pub mod memory;
 mod model;
 pub mod observed;
 pub mod ownership;
+pub mod parameter;
 pub mod parameter_name;
 pub mod plan;
 pub mod policy;

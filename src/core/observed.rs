@@ -57,6 +57,11 @@ pub enum Stored {
         /// When it was last written, by SSM's clock.
         modified: Timestamp,
     },
+    /// SSM cannot decrypt it: its KMS key is disabled, denied or gone.
+    Locked {
+        /// SSM's words.
+        reason: String,
+    },
     /// A String or StringList. SSM cannot change a parameter's type, so a person has to.
     NotSecure,
 }
@@ -133,7 +138,7 @@ impl Stored {
     pub fn document(&self) -> Option<&KeyDocument> {
         match self {
             Self::Document { document, .. } => Some(document),
-            Self::Missing | Self::Unreadable { .. } | Self::NotSecure => None,
+            Self::Missing | Self::Unreadable { .. } | Self::Locked { .. } | Self::NotSecure => None,
         }
     }
 
@@ -141,7 +146,12 @@ impl Stored {
     pub fn modified(&self) -> Option<Timestamp> {
         match self {
             Self::Document { modified, .. } | Self::Unreadable { modified, .. } => Some(*modified),
-            Self::Missing | Self::NotSecure => None,
+            Self::Missing | Self::Locked { .. } | Self::NotSecure => None,
         }
+    }
+
+    /// Whether what is in it can be neither read nor replaced before a person has done something.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::NotSecure | Self::Locked { .. })
     }
 }

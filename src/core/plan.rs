@@ -113,6 +113,8 @@ pub enum Next {
     Do(Step),
     /// Sign a call with the key in hand.
     Prove,
+    /// Ask of which tier the parameter is.
+    ReadTier,
     /// List what stands in the way of DeleteUser.
     ListLeftovers,
     /// Ask whether the user is a person's.
@@ -156,6 +158,7 @@ const RULES: &[(&str, Rule)] = &[
     // Who it is.
     ("case_twin", ownership::case_twin),
     ("name_taken", ownership::name_taken),
+    ("parameter_rests", ownership::parameter_rests),
     ("create_user", ownership::create_user),
     ("other_spelling", ownership::other_spelling),
     ("own_principal", ownership::own_principal),
@@ -163,11 +166,13 @@ const RULES: &[(&str, Rule)] = &[
     ("boundary", ownership::boundary),
     // The key in hand: its secret exists nowhere else.
     ("reject_key", mint::reject_key),
+    ("learn_tier", mint::learn_tier),
     ("prove_key", mint::prove_key),
     ("publish_key", mint::publish_key),
     ("lost_mint", mint::lost_mint),
     // Keys that have to go.
     ("not_secure", keys::not_secure),
+    ("locked", keys::locked),
     ("settle_current", keys::settle_current),
     ("expire", keys::expire),
     ("compromised", keys::compromised),
@@ -182,6 +187,7 @@ const RULES: &[(&str, Rule)] = &[
     ("tags", keys::tags),
     // Why there is no new key yet.
     ("deactivated", keys::deactivated),
+    ("unreadable", keys::unreadable),
     ("mint_pause", mint::mint_pause),
     ("settle_reads", mint::settle_reads),
     ("free_slot", mint::free_slot),
@@ -195,15 +201,30 @@ pub fn plan(view: &View<'_>) -> Plan {
     let facts = Facts::of(view);
     for (rule, decide) in RULES {
         if let Some((next, why)) = decide(&facts) {
-            return Plan { next: rest_on_late_reads(next, &facts), rule, why };
+            let next = rest_on_late_reads(settle_document(next, &facts), &facts);
+            return Plan { next, rule, why };
         }
     }
     Plan { next: Next::Rest { state: Some(State::Ready), due: None }, rule: "ready", why: String::new() }
 }
 
-/// Who rests on reads that may be late is looked at once more when they cannot be.
+/// What rests on the document waits while a leader before us may have written another one.
+fn settle_document(next: Next, facts: &Facts<'_>) -> Next {
+    match (next, facts.document_unsettled()) {
+        (Next::Do(step), Some(until)) if step.rests_on_the_document() => {
+            Next::WaitUntil(until, State::Pending)
+        }
+        (next, _) => next,
+    }
+}
+
+/// Who rests on reads that may be late, or that were, is looked at once more when they cannot be.
 fn rest_on_late_reads(next: Next, facts: &Facts<'_>) -> Next {
-    match (next, facts.unsettled()) {
+    let parameter = &facts.view.memory.parameter;
+    let now = facts.view.now;
+    let doubted = parameter.doubted_until(now).max(facts.view.memory.unseen_until(now));
+    let late = [facts.unsettled(), facts.document_unsettled(), doubted];
+    match (next, late.into_iter().flatten().min()) {
         (Next::Rest { state: Some(state), due }, Some(until)) => {
             Next::Rest { state: Some(state), due: Some(due.map_or(until, |due| due.min(until))) }
         }

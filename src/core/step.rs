@@ -190,6 +190,14 @@ impl Step {
         }
     }
 
+    /// Whether it would do harm when the document that was read is not the last one.
+    pub fn rests_on_the_document(&self) -> bool {
+        matches!(
+            self,
+            Self::Publish { .. } | Self::TagKeys { .. } | Self::DeactivateKey { .. } | Self::DeleteKey { .. }
+        )
+    }
+
     /// Whether the user's id and ownership are read anew right before it.
     pub fn takes_away(&self) -> bool {
         matches!(

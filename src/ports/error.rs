@@ -23,6 +23,8 @@ pub enum Fault {
     Denied,
     /// AWS will never accept this request as it is.
     Invalid,
+    /// The KMS key of a parameter cannot be used: it is disabled, denied or gone.
+    KmsKey,
     /// A time-out, a broken connection or a 5xx: it may have happened.
     Indeterminate,
 }
@@ -38,6 +40,7 @@ impl Fault {
             Self::Throttled { .. } => "throttled",
             Self::Denied => "denied",
             Self::Invalid => "invalid",
+            Self::KmsKey => "kms_key_unusable",
             Self::Indeterminate => "indeterminate",
         }
     }

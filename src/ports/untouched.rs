@@ -1,6 +1,7 @@
 //! Ports that a unit test does not expect to be used.
 
 use crate::core::observed::{Glance, Key, Leftover, Tags, User};
+use crate::core::parameter::Tier;
 use crate::core::parameter_name::ParameterName;
 use crate::core::secret::Secret;
 use crate::core::time::Timestamp;
@@ -8,7 +9,7 @@ use crate::core::user::{AccessKeyId, UserId, UserName};
 use crate::ports::{
     Alarm, Batch, CallError, Caller, Directory, Identity, ItemPage, MintedKey, NewUser, Page, ParameterValue,
     Position, Proof, Receipt, ShardDescription, ShardId, ShardIterator, ShardPage, StreamError, Streams,
-    TableDescription, UsersTable, Vault,
+    TableDescription, UsersTable, Vault, Written,
 };
 
 const NOT_HERE: &str = "what is tested here does not call this";
@@ -36,7 +37,10 @@ impl Vault for Untouched {
     async fn get(&self, _name: &ParameterName) -> Result<Option<ParameterValue>, CallError> {
         unreachable!("{NOT_HERE}")
     }
-    async fn put(&self, _name: &ParameterName, _text: &Secret) -> Result<Receipt, CallError> {
+    async fn tier(&self, _name: &ParameterName) -> Result<Option<Tier>, CallError> {
+        unreachable!("{NOT_HERE}")
+    }
+    async fn put(&self, _name: &ParameterName, _text: &Secret, _tier: Tier) -> Result<Written, CallError> {
         unreachable!("{NOT_HERE}")
     }
     async fn delete(&self, _name: &ParameterName) -> Result<Receipt, CallError> {

@@ -109,7 +109,11 @@ impl<P: Ports> Reconciler<P> {
             Step::DeleteUser { .. } => self.iam(directory.delete_user(name)).await,
             Step::Publish { document, .. } => {
                 let (parameter, text) = (self.template.name_for(name), document.to_text());
-                self.write_parameter(self.ports.vault().put(&parameter, &text)).await
+                let (begun, tier) = (AwsTime::of(self.ports.clock()).now, file.memory.tier());
+                let written = self.write_parameter(self.ports.vault().put(&parameter, &text, tier)).await?;
+                let now = AwsTime::of(self.ports.clock()).now;
+                file.memory.parameter.wrote(document, written.number, begun, now);
+                Ok(written.receipt)
             }
             Step::DeleteParameter => {
                 let parameter = self.template.name_for(name);
@@ -239,11 +243,16 @@ fn refused(step: &Step, error: CallError, file: &mut File, now: Timestamp) -> Lo
             file.memory.unanswered_write = Some(now);
             Look::Failed(error)
         }
+        // It may be for the tier, which is asked about next.
+        (Step::Publish { .. }, Fault::Invalid) if !file.memory.advanced => {
+            file.memory.refused_write = Some(error.to_string());
+            Look::Failed(error)
+        }
         (Step::Publish { minted: Some(_), .. }, fault) => {
             if let Mint::InHand(hand) = &mut file.memory.mint {
                 match fault {
                     Fault::Indeterminate => hand.unanswered_put = Some(now),
-                    Fault::Denied | Fault::Invalid => hand.rejected = Some(error.to_string()),
+                    Fault::Denied | Fault::Invalid | Fault::KmsKey => hand.rejected = Some(error.to_string()),
                     Fault::NotFound
                     | Fault::AlreadyExists
                     | Fault::Conflict

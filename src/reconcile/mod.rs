@@ -21,6 +21,7 @@ use crate::brakes::Brakes;
 use crate::core::brake::Verdict;
 use crate::core::memory::Mint;
 use crate::core::observed::Observed;
+use crate::core::parameter::Tier;
 use crate::core::parameter_name::ParameterTemplate;
 use crate::core::plan::{Desired, Evidence, Next, Plan, State, View, plan};
 use crate::core::policy::Policy;
@@ -30,7 +31,7 @@ use crate::core::time::Timestamp;
 use crate::core::user::{UserId, UserName};
 use crate::lease::Guard;
 use crate::pace::{ChangeError, Lane, Pace};
-use crate::ports::{CallError, Directory, Fault, Identity, Ports, Proof, UsersTable};
+use crate::ports::{CallError, Directory, Fault, Identity, Ports, Proof, UsersTable, Vault};
 use crate::registry::{Registry, Report};
 use crate::removals::{Removal, Removals};
 
@@ -123,7 +124,10 @@ impl<P: Ports> Reconciler<P> {
                 && !file.has_obligation()
             {
                 // Whoever forgets that something was changed a moment ago believes the next late read.
-                match file.memory.unsettled_until(AwsTime::of(self.ports.clock()).now) {
+                let now = AwsTime::of(self.ports.clock()).now;
+                let remembered =
+                    file.memory.unsettled_until(now).max(file.memory.parameter.believed_until(now));
+                match remembered {
                     Some(until) => *due = Some(due.map_or(until, |due| due.min(until))),
                     None => drop(ledger.files.remove(&name)),
                 }
@@ -227,6 +231,20 @@ impl<P: Ports> Reconciler<P> {
             }
             Next::WaitUntil(until, _) => Err(Look::Again(*until)),
             Next::Prove => self.prove(file).await,
+            Next::ReadTier => {
+                let parameter = self.template.name_for(name);
+                let call = self.ports.vault().tier(&parameter);
+                let tier = match self.pace.read(&self.ports, Lane::ParameterReads, call).await {
+                    // Nothing waits for a permission: what was refused is refused.
+                    Err(error) if error.fault == Fault::Denied => {
+                        tracing::warn!(user = %name, %error, "the parameter's tier cannot be read");
+                        None
+                    }
+                    answer => answer?,
+                };
+                file.memory.tier_is(tier.unwrap_or(Tier::Standard));
+                Ok(())
+            }
             Next::ListLeftovers => {
                 let call = self.ports.directory().leftovers(name);
                 match self.pace.read(&self.ports, Lane::Iam, call).await {

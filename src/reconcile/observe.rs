@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use futures_util::future::{try_join, try_join3};
+use futures_util::future::try_join;
 
 use super::{File, Reconciler};
 use crate::core::document::KeyDocument;
 use crate::core::observed::{Observed, SignIn, Stored};
+use crate::core::parameter::Reading;
 use crate::core::parameter_name::ParameterTemplate;
 use crate::core::time::Timestamp;
 use crate::core::user::UserName;
 use crate::pace::{Lane, Pace};
-use crate::ports::{CallError, Clock, Directory, ParameterValue, Ports, Vault};
+use crate::ports::{CallError, Clock, Directory, Fault, ParameterValue, Ports, Vault};
 
 /// Beyond this the local clock is not trusted with anybody's keys. SigV4 refuses signatures that are
 /// older than 5 minutes as well.
@@ -67,13 +68,18 @@ pub async fn observe<P: Ports>(
     template: &ParameterTemplate,
     name: &UserName,
 ) -> Result<Observed, CallError> {
-    let parameter = template.name_for(name);
-    let stored = pace.read(ports, Lane::ParameterReads, ports.vault().get(&parameter));
+    let (observed, reading) =
+        try_join(directory(ports, pace, name), read(ports, pace, template, name)).await?;
+    Ok(Observed { stored: reading.stored, ..observed })
+}
+
+/// IAM's side of the user.
+async fn directory<P: Ports>(ports: &P, pace: &Pace, name: &UserName) -> Result<Observed, CallError> {
     let user = pace.read(ports, Lane::Iam, ports.directory().user(name));
     let keys = pace.read(ports, Lane::Iam, ports.directory().keys(name));
-    let (user, keys, stored) = try_join3(user, keys, stored).await?;
+    let (user, keys) = try_join(user, keys).await?;
     let keys = if user.is_some() { keys.unwrap_or_default() } else { Vec::new() };
-    Ok(Observed { user, keys, stored: stored_as(stored), leftovers: None, sign_in: None })
+    Ok(Observed { user, keys, ..Observed::nothing() })
 }
 
 /// Asks whether a user is a person's.
@@ -87,26 +93,45 @@ pub async fn sign_in<P: Ports>(ports: &P, pace: &Pace, name: &UserName) -> Resul
     Ok(SignIn { console, mfa })
 }
 
-impl<P: Ports> Reconciler<P> {
-    /// Reads what is not believed: IAM may not show our own last change yet.
-    pub(super) async fn observe(&self, name: &UserName, file: &File) -> Result<Observed, CallError> {
-        let Some((user, keys)) = file.believed(AwsTime::of(self.ports.clock()).now) else {
-            return observe(&self.ports, &self.pace, &self.template, name).await;
-        };
-        let parameter = self.template.name_for(name);
-        let call = self.ports.vault().get(&parameter);
-        let stored = self.pace.read(&self.ports, Lane::ParameterReads, call).await?;
-        Ok(Observed { user, keys, stored: stored_as(stored), leftovers: None, sign_in: None })
+/// The parameter, as SSM shows it.
+async fn read<P: Ports>(
+    ports: &P,
+    pace: &Pace,
+    template: &ParameterTemplate,
+    name: &UserName,
+) -> Result<Reading, CallError> {
+    let parameter = template.name_for(name);
+    match pace.read(ports, Lane::ParameterReads, ports.vault().get(&parameter)).await {
+        // Its user can be removed all the same.
+        Err(error) if error.fault == Fault::KmsKey => {
+            Ok(Reading { stored: Stored::Locked { reason: error.to_string() }, version: None })
+        }
+        answer => answer.map(reading),
     }
 }
 
-fn stored_as(value: Option<ParameterValue>) -> Stored {
-    match value {
-        None => Stored::Missing,
-        Some(value) if !value.secure => Stored::NotSecure,
-        Some(ParameterValue { text, modified, .. }) => match KeyDocument::parse(&text) {
-            Ok(document) => Stored::Document { document, modified },
-            Err(error) => Stored::Unreadable { reason: error.to_string(), modified },
-        },
+impl<P: Ports> Reconciler<P> {
+    /// Reads what is not believed: IAM may not show our own last change yet.
+    pub(super) async fn observe(&self, name: &UserName, file: &mut File) -> Result<Observed, CallError> {
+        let reading = read(&self.ports, &self.pace, &self.template, name);
+        let (observed, reading) = match file.believed(AwsTime::of(self.ports.clock()).now) {
+            Some((user, keys)) => (Observed { user, keys, ..Observed::nothing() }, reading.await?),
+            None => try_join(directory(&self.ports, &self.pace, name), reading).await?,
+        };
+        let stored = file.memory.parameter.judge(reading, AwsTime::of(self.ports.clock()).now);
+        Ok(Observed { stored, ..observed })
     }
+}
+
+fn reading(value: Option<ParameterValue>) -> Reading {
+    let Some(ParameterValue { text, secure, version }) = value else {
+        return Reading { stored: Stored::Missing, version: None };
+    };
+    let modified = version.modified;
+    let stored = match KeyDocument::parse(&text) {
+        _ if !secure => Stored::NotSecure,
+        Ok(document) => Stored::Document { document, modified },
+        Err(error) => Stored::Unreadable { reason: error.to_string(), modified },
+    };
+    Reading { stored, version: Some(version) }
 }

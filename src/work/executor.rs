@@ -424,6 +424,9 @@ fn take_note(
     let file = ledger.files.entry(name).or_default();
     let memory = &mut file.memory;
     memory.last_change = memory.last_change.or(last_change);
+    if let Some(at) = last_change {
+        memory.parameter.written_by_others(at);
+    }
     match note {
         Note::Spelling => {}
         Note::Removed(at) => memory.revoke_before = memory.revoke_before.max(Some(at)),

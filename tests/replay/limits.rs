@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use iam_user_controller::aws::limits::{LONGEST_CHANGE, LONGEST_STATE_CALL};
 use iam_user_controller::core::observed::Leftover;
+use iam_user_controller::core::parameter::Tier;
 use iam_user_controller::core::secret::Secret;
 use iam_user_controller::core::user::AccessKeyId;
 use iam_user_controller::ports::{Directory, Fault, NewUser, Ports, Record, StateError, StateStore, Vault};
@@ -105,7 +106,7 @@ async fn every_change_is_sent_once_and_is_over_in_time() {
         for leftover in &leftovers {
             failed(directory.remove(who, leftover).await.unwrap_err().fault);
         }
-        failed(vault.put(&parameter(), &Secret::new("s")).await.unwrap_err().fault);
+        failed(vault.put(&parameter(), &Secret::new("s"), Tier::Standard).await.unwrap_err().fault);
         failed(vault.delete(&parameter()).await.unwrap_err().fault);
         let of = |outcome: Result<(), StateError>| match outcome {
             Err(StateError::Call(error)) => error.fault,

@@ -58,6 +58,7 @@ calls! {
     RemoveLeftover "iam:RemoveLeftover" IamChange,
     DeleteUser "iam:DeleteUser" IamChange,
     GetParameter "ssm:GetParameter" Read,
+    DescribeParameters "ssm:DescribeParameters" Read,
     PutParameter "ssm:PutParameter" Change,
     DeleteParameter "ssm:DeleteParameter" Change,
     Caller "sts:GetCallerIdentity" Read,
@@ -118,7 +119,7 @@ pub(crate) enum Kind {
     Throttled,
     /// Refused for want of permission.
     Denied,
-    /// IAM answers from the past, as far back as it may.
+    /// IAM, or SSM, answers from the past, as far back as it may.
     Stale,
     /// An answer that takes long, within the caller's time-out.
     Slow,
@@ -174,7 +175,7 @@ impl Kind {
             | Self::FreezeAfter => true,
             Self::CrashLate | Self::Lost | Self::Late => call.mutates(),
             Self::FreezeSending => call.mutates_users(),
-            Self::Stale => call.iam(),
+            Self::Stale => call.iam() || call == Call::GetParameter,
             Self::Duplicate | Self::EmptyPage | Self::Expired => call == Call::GetRecords,
         }
     }

@@ -74,6 +74,12 @@ pub(crate) enum Act {
         text: String,
         secure: bool,
     },
+    /// A user's parameter becomes an advanced one.
+    UpgradeParameter(String),
+    /// Somebody writes a user's parameter with what is in it.
+    TouchParameter(String),
+    /// The KMS key of all parameters is disabled, or enabled again.
+    LockParameters(bool),
     LegacyUser {
         name: String,
         current: Duration,
@@ -627,6 +633,19 @@ fn by_hand(world: &mut World, act: &Act) {
                 world.overwrite_parameter(&name, text, *secure);
             }
         }
+        Act::UpgradeParameter(name) => {
+            if let Some(name) = valid(name) {
+                let parameter = world.parameter_of(&name);
+                world.upgrade_parameter(&parameter);
+            }
+        }
+        Act::TouchParameter(name) => {
+            if let Some(name) = valid(name) {
+                let parameter = world.parameter_of(&name);
+                world.touch_parameter(&parameter);
+            }
+        }
+        Act::LockParameters(locked) => world.ssm.locked = *locked,
         Act::LegacyUser { name, current, pending, boundary, stored } => {
             if let Some(name) = valid(name).filter(|name| world.iam.live(name.folded().as_str()).is_none()) {
                 world.make_legacy_user(&name, *current, *pending, boundary.as_deref(), *stored);

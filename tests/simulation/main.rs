@@ -67,6 +67,8 @@ mod teardown;
 #[cfg(test)]
 mod trace;
 #[cfg(test)]
+mod vault;
+#[cfg(test)]
 mod wrong;
 #[cfg(test)]
 mod year;

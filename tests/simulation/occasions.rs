@@ -111,7 +111,10 @@ fn of(act: &Act) -> Vec<(Occasion, &str)> {
         | Act::TagKeys(name)
         | Act::SetPath(name, _)
         | Act::DeleteParameter(name)
+        | Act::UpgradeParameter(name)
+        | Act::TouchParameter(name)
         | Act::OverwriteParameter { name, .. } => vec![(Occasion::Hand, name)],
+        Act::LockParameters(_) => vec![(Occasion::Fault, "")],
         Act::MakeUser { name, .. } | Act::LegacyUser { name, .. } | Act::OwnedUser { name, .. } => {
             vec![(Occasion::UserMade, name)]
         }

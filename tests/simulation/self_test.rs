@@ -5,6 +5,7 @@ use std::time::Duration;
 use iam_user_controller::core::document::{KeyDocument, StoredKey};
 use iam_user_controller::core::observed::{Leftover, Tags};
 use iam_user_controller::core::ownership::Ownership;
+use iam_user_controller::core::parameter::Tier;
 use iam_user_controller::core::parameter_name::ParameterTemplate;
 use iam_user_controller::core::seal::SealKey;
 use iam_user_controller::core::user::UserName;
@@ -184,9 +185,9 @@ async fn toy_user<P: Ports>(ports: &P, name: &UserName, flaw: Flaw) -> Result<()
         Flaw::PublishesWrongSecret => iam_user_controller::core::secret::Secret::new("another"),
         _ => key.secret.clone(),
     };
-    let current = Some(StoredKey { id: key.id.clone(), secret });
+    let current = Some(StoredKey::new(key.id.clone(), secret));
     let document = KeyDocument { current, ..KeyDocument::default() };
-    vault.put(&parameter, &document.to_text()).await?;
+    vault.put(&parameter, &document.to_text(), Tier::Standard).await?;
     let tags = Tags::from([
         (key.id.to_string(), "current".to_owned()),
         ("iam-user-controller:minting".to_owned(), "none".to_owned()),

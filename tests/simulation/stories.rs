@@ -148,6 +148,24 @@ pub(crate) fn all() -> Vec<Scenario> {
         story("spoilt parameter").before([put("alice"), owned("alice", 1, None)]).at(secs(3), {
             Act::OverwriteParameter { name: "alice".to_owned(), text: "{}".to_owned(), secure: true }
         }),
+        story("advanced parameter").before([
+            put("alice"),
+            owned("alice", 16, None),
+            Act::UpgradeParameter("alice".to_owned()),
+        ]),
+        story("disabled KMS key")
+            .before([put("alice"), owned("alice", 1, None), put("bob"), owned("bob", 1, None)])
+            .at(secs(3), Act::LockParameters(true))
+            .at(secs(4), put("carl"))
+            .at(secs(5), remove("bob"))
+            .at(secs(40), Act::LockParameters(false)),
+        story("row back when its parameter is gone")
+            .before([put("alice"), owned("alice", 1, None)])
+            .at(secs(3), remove("alice"))
+            .at(secs(15), put("alice")),
+        story("unreadable parameter").before([put("alice"), owned("alice", 1, None)]).at(secs(3), {
+            Act::OverwriteParameter { name: "alice".to_owned(), text: "?".to_owned(), secure: true }
+        }),
         story("lost boundary")
             .before([put("alice"), owned("alice", 16, None)])
             .at(secs(3), Act::SetBoundary("alice".to_owned(), None)),

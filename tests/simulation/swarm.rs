@@ -157,6 +157,7 @@ pub(crate) fn scenario(seed: u64) -> Scenario {
     quarantine::outsiders(&mut scenario, &NAMES, seed, length);
     past(&mut scenario, seed);
     company(&mut scenario, seed, length);
+    parameters(&mut scenario, seed, length);
     scenario
 }
 
@@ -191,6 +192,38 @@ fn company(scenario: &mut Scenario, seed: u64, length: u64) {
         let when = Duration::from_millis(prng.below(length * 1_000));
         let (other_state, bare) = (prng.chance(400), prng.chance(500));
         scenario.besides.push((when, Beside { other_state, bare, first: false }));
+    }
+}
+
+/// In half of the histories reads of parameters are late, by what was seen in the field and by more,
+/// whatever IAM's are; in others people change parameters, or their KMS key is disabled for a while. Drawn
+/// apart, so that the others are what they were without.
+fn parameters(scenario: &mut Scenario, seed: u64, length: u64) {
+    let mut prng = Prng::new(seed.wrapping_mul(0x9FB2_1C65_1E98_DF25) ^ 0x55A1_7E55);
+    let bounds = [0, 0, 0, 0, 200, 500, 1_000, 3_000, prng.between(3_000, 8_000)];
+    let bound = bounds[prng.below(bounds.len() as u64) as usize];
+    if bound > 0 {
+        let conduct = &mut scenario.account.conduct;
+        conduct.vault_late_ms = bound;
+        conduct.vault_late_per_mille = [50, 300, 1_000][prng.below(3) as usize];
+    }
+    if !prng.chance(300) {
+        return;
+    }
+    for _ in 0..prng.between(1, 3) {
+        let at = prng.below(length * 1_000);
+        let name = any_name(&mut prng);
+        let act = match prng.below(4) {
+            0 => Act::UpgradeParameter(name),
+            1 => Act::TouchParameter(name),
+            2 => Act::OverwriteParameter { name, text: "?".to_owned(), secure: true },
+            _ => {
+                let until = prng.between(at, length * 1_000);
+                scenario.acts.push((Duration::from_millis(until), Act::LockParameters(false)));
+                Act::LockParameters(true)
+            }
+        };
+        scenario.acts.push((Duration::from_millis(at), act));
     }
 }
 

@@ -9,6 +9,7 @@ use iam_user_controller::config::Settings;
 use iam_user_controller::core::document::KeyDocument;
 use iam_user_controller::core::leadership::{Fingerprint, Leadership};
 use iam_user_controller::core::observed::{Glance, Key, Leftover, Tags, User};
+use iam_user_controller::core::parameter::{Tier, Version};
 use iam_user_controller::core::parameter_name::ParameterName;
 use iam_user_controller::core::policy::{Adopt, ForeignKeys};
 use iam_user_controller::core::secret::Secret;
@@ -19,7 +20,7 @@ use iam_user_controller::ports::{
     Batch, CallError, Caller, ChangeKind, Clock, Directory, Fault, Identity, ItemPage, MintedKey, NewUser,
     Page, ParameterValue, Ports, Position, Proof, Receipt, Record, SequenceNumber, ShardDescription, ShardId,
     ShardIterator, ShardPage, StateError, StateStore, StreamError, Streams, TableDescription, UsersTable,
-    Vault,
+    Vault, Written,
 };
 use prometheus::Registry;
 
@@ -85,6 +86,8 @@ pub(crate) enum Flaw {
     ErrorEndsList,
     /// A parameter that cannot be read is taken for one that is gone.
     ErrorMeansNoParameter,
+    /// Every read of SSM is taken for the newest.
+    BelievesEveryParameter,
     /// The local clock is right.
     TrustsClock,
     /// Who is owned by anybody is owned by us.
@@ -114,7 +117,7 @@ pub(crate) enum Flaw {
 }
 
 /// Those that random histories have to catch.
-const FLAWS: [Flaw; 30] = [
+const FLAWS: [Flaw; 31] = [
     Flaw::RetriesCreateKey,
     Flaw::ProvesNothing,
     Flaw::OpensNoMint,
@@ -145,6 +148,7 @@ const FLAWS: [Flaw; 30] = [
     Flaw::IgnoresSettings,
     Flaw::TakesAnyStateTable,
     Flaw::DrawsNoNonce,
+    Flaw::BelievesEveryParameter,
 ];
 
 impl Flaw {
@@ -302,18 +306,26 @@ impl Vault for Wrong {
     async fn get(&self, name: &ParameterName) -> Result<Option<ParameterValue>, CallError> {
         match Vault::get(&self.right, name).await {
             Err(_) if self.flaw == Flaw::ErrorMeansNoParameter => Ok(None),
+            // So that none looks older than what the program has written.
+            Ok(Some(value)) if self.flaw == Flaw::BelievesEveryParameter => {
+                let version = Version { modified: self.right.now(), number: u64::MAX };
+                Ok(Some(ParameterValue { version, ..value }))
+            }
             answer => answer,
         }
     }
-    async fn put(&self, name: &ParameterName, text: &Secret) -> Result<Receipt, CallError> {
+    async fn tier(&self, name: &ParameterName) -> Result<Option<Tier>, CallError> {
+        self.right.tier(name).await
+    }
+    async fn put(&self, name: &ParameterName, text: &Secret, tier: Tier) -> Result<Written, CallError> {
         let document = KeyDocument::parse(text).ok().filter(|_| self.flaw == Flaw::PublishesCurrentOnly);
         let text = match document {
             Some(document) => KeyDocument { pending: None, ..document }.to_text(),
             None => text.clone(),
         };
-        match Vault::put(&self.right, name, &text).await {
+        match Vault::put(&self.right, name, &text, tier).await {
             Err(error) if self.flaw == Flaw::BelievesPut && error.fault == Fault::Indeterminate => {
-                Ok(Receipt::default())
+                Ok(Written::default())
             }
             answer => answer,
         }

@@ -5,11 +5,13 @@ use super::super::plan::{Next, State};
 use super::states;
 use super::world::{Fault, Stale, World, rests_as};
 
-const READS: [Stale; 4] = [
-    Stale { user: false, keys: false },
-    Stale { user: true, keys: false },
-    Stale { user: false, keys: true },
-    Stale { user: true, keys: true },
+const READS: [Stale; 6] = [
+    Stale { user: false, keys: false, parameter: false },
+    Stale { user: true, keys: false, parameter: false },
+    Stale { user: false, keys: true, parameter: false },
+    Stale { user: true, keys: true, parameter: false },
+    Stale { user: false, keys: false, parameter: true },
+    Stale { user: true, keys: true, parameter: true },
 ];
 
 /// Runs until all is done, sweeps included.

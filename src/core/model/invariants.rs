@@ -1,6 +1,8 @@
 //! What must hold before every step, and when a user is at rest. Each is said from the contract,
 //! about the world as it is, and not with the planner's own words.
 
+use std::time::Duration;
+
 use super::super::document::KeyDocument;
 use super::super::memory::{MINT_FRESH, MINT_SLACK, MINT_WINDOW, Mint};
 use super::super::observed::{Key, Leftover, Observed, SignIn, Stored, Tags, User};
@@ -25,9 +27,12 @@ pub(super) fn before(world: &World, observed: &Observed, plan: &Plan) -> Verdict
     let checked = match &plan.next {
         Next::Do(step) => change(world, step),
         Next::AskToDelete(id, evidence) => ask_to_delete(world, observed, id, *evidence),
-        Next::Prove | Next::ListLeftovers | Next::AskSignIn | Next::WaitUntil(..) | Next::Rest { .. } => {
-            Ok(())
-        }
+        Next::Prove
+        | Next::ReadTier
+        | Next::ListLeftovers
+        | Next::AskSignIn
+        | Next::WaitUntil(..)
+        | Next::Rest { .. } => Ok(()),
     };
     checked.map_err(|what| format!("{what}: rule {} plans {:?}", plan.rule, plan.next))
 }
@@ -179,7 +184,8 @@ fn expired(world: &World, created: Timestamp, id: &AccessKeyId) -> Verdict {
     let published = match (&world.stored, world.current()) {
         (Stored::Document { modified, .. }, Some(current)) => {
             demand(current.active, "the key that stays works")?;
-            *modified
+            // A key that is not published within 60 s and 5 min is deleted.
+            (*modified).min(current.created + Duration::from_secs(360))
         }
         _ => {
             let user = world.user.as_ref().ok_or("there is a user")?;
@@ -203,7 +209,12 @@ fn hand(world: &World) -> Option<&AccessKeyId> {
 }
 
 fn publish(world: &World, new: &KeyDocument, minted: Option<&AccessKeyId>) -> Verdict {
+    demand(!matches!(world.stored, Stored::Locked { .. }), "what cannot be read is not written over")?;
     let old = world.stored.document();
+    // It arrived without an answer, and a late read does not show it yet.
+    if old == Some(new) {
+        return Ok(());
+    }
     let lives = |id: &AccessKeyId| world.key(id).is_some();
     match minted {
         Some(id) => {
@@ -317,9 +328,16 @@ fn blocked(world: &World) -> bool {
     };
     let foreign = world.keys.iter().any(|key| unknown(&key.id) && !world.minted.contains(&key.id));
     let deactivated = world.current().is_some_and(|key| !key.active);
+    // Written over, the document of a key that works would be lost for good.
+    let current = |key: &Key| {
+        let tags = world.user.as_ref().map(|user| &user.tags);
+        key.active && tags.is_some_and(|tags| tags::key_tag(tags, &key.id) == Some(tags::KeyTag::Current))
+    };
+    let unreadable = matches!(world.stored, Stored::Unreadable { .. }) && world.keys.iter().any(current);
     deactivated
         || world.memory.quarantine.is_some()
-        || world.stored == Stored::NotSecure
+        || unreadable
+        || world.stored.is_closed()
         || world.keys.len() >= 2 && !published(world)
         || foreign
         || world.keys.len() >= 2 && world.current().is_some_and(|key| compromised(world, &key.id))

@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use super::super::document::KeyDocument;
+use super::super::document::{KeyDocument, Members};
 use super::super::memory::{Hand, Mint};
 use super::super::observed::{Leftover, Stored};
 use super::super::ownership::tests::OTHER_ARN;
@@ -68,6 +68,7 @@ fn stored_states(keys: u64, now: Timestamp) -> Vec<Stored> {
     let reason = "it is not JSON".to_owned();
     let mut all =
         vec![Stored::Missing, Stored::NotSecure, Stored::Unreadable { reason, modified: now - 20 * DAY }];
+    all.push(Stored::Locked { reason: "the KMS key is disabled".to_owned() });
     let names: Vec<Option<u64>> = [None, Some(9)].into_iter().chain((1..=keys).map(Some)).collect();
     for current in &names {
         for pending in &names {
@@ -75,7 +76,7 @@ fn stored_states(keys: u64, now: Timestamp) -> Vec<Stored> {
                 let document = KeyDocument {
                     current: current.map(|n| stored_key(&key_id(n))),
                     pending: pending.map(|n| stored_key(&key_id(n))),
-                    other: serde_json::Map::new(),
+                    other: Members::default(),
                 };
                 all.push(Stored::Document { document, modified: now - ago });
             }
@@ -127,10 +128,13 @@ enum Sight {
     FoundQuarantined,
     BoundaryGone,
     ProofsRefused,
+    Advanced,
+    LateParameter,
+    ParameterDeleted,
 }
 
 impl Sight {
-    const OTHERS: [Sight; 7] = [
+    const OTHERS: [Sight; 10] = [
         Self::ClockOff,
         Self::Unsettled,
         Self::Revoking,
@@ -138,6 +142,9 @@ impl Sight {
         Self::FoundQuarantined,
         Self::BoundaryGone,
         Self::ProofsRefused,
+        Self::Advanced,
+        Self::LateParameter,
+        Self::ParameterDeleted,
     ];
 
     fn set(self, world: &mut World) {
@@ -160,6 +167,17 @@ impl Sight {
                 }
             }
             Self::ProofsRefused => world.refuse_proofs = 20,
+            Self::Advanced => world.advanced = world.stored != Stored::Missing,
+            // A leader before us may have written it.
+            Self::LateParameter => {
+                world.stale.parameter = true;
+                world.memory.parameter.written_by_others(world.now - FRESH);
+            }
+            // Moments ago, by this process; where there is one, it was made after that.
+            Self::ParameterDeleted if world.stored == Stored::Missing => {
+                world.memory.parameter.deleted(world.now - FRESH, world.now - FRESH);
+            }
+            Self::ParameterDeleted => {}
         }
     }
 }
@@ -355,6 +373,11 @@ pub(super) fn strangers(mut visit: impl FnMut(World)) {
                         world.memory.remove_parameter = !kept;
                         world.clock_trusted = clock;
                         world.memory.last_change = (!settled).then(|| world.now - FRESH);
+                        if who == Who::Nobody && orphan {
+                            // Its parameter went moments ago.
+                            world.stored = Stored::Missing;
+                            world.memory.parameter.deleted(world.now - FRESH, world.now - FRESH);
+                        }
                         world.memory.name_taken_since = taken.map(|ago| world.now - ago);
                         world.memory.name_taken_again = world.memory.name_taken_since;
                         visit(world);

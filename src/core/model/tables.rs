@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::memory::{Hand, Mint};
 use super::super::observed::{Leftover, Stored, Tags};
 use super::super::ownership::tests::OTHER_ARN;
+use super::super::parameter::Tier;
 use super::super::plan::{Desired, Next, State};
 use super::super::policy::{Adopt, ForeignKeys, OrphanScope};
 use super::super::step::Step;
@@ -51,6 +52,7 @@ pub(super) fn next(mut world: World) -> Done {
         Next::Rest { .. } => Nothing,
         Next::ListLeftovers => Lists,
         Next::AskSignIn => Done::AsksSignIn,
+        Next::ReadTier => Done::Step("read_tier"),
     }
 }
 
@@ -85,8 +87,13 @@ fn rotation_and_expiry() {
     check("1h",           "1h",            Some("45d"),               Nothing);
     check("7d 11h 59m",   "7d 11h 59m",    Some("45d"),               Nothing);
     check("7d 12h 1m",    "7d 12h 1m",     Some("45d"),               DELETE);
-    // The parameter was written later than its key was made: consumers count from then.
-    check("9d",           "1h",            Some("45d"),               Nothing);
+    // The parameter was written later than its key was made: consumers count from then, but not from
+    // what anybody writes later than a key can be published.
+    check("7d 12h 3m",    "7d 11h 58m",    Some("45d"),               Nothing);
+    check("7d 12h 3m",    "7d 12h 1m",     Some("45d"),               DELETE);
+    check("7d 12h 5m",    "1h",            Some("45d"),               Nothing);
+    check("7d 12h 7m",    "1h",            Some("45d"),               DELETE);
+    check("9d",           "1h",            Some("45d"),               DELETE);
 }
 
 #[test]
@@ -106,11 +113,8 @@ fn a_published_key_that_is_gone_or_off() {
     };
     check(|world| world.keys.clear(), MINT);
     check(|world| world.stored = Stored::Missing, MINT);
-    check(
-        |world| world.stored = Stored::Unreadable { reason: "not JSON".to_owned(), modified: at(-9) },
-        MINT,
-    );
     check(|world| world.stored = Stored::NotSecure, Blocked);
+    check(|world| world.stored = Stored::Locked { reason: "disabled".to_owned() }, Blocked);
     // A person did that.
     check(|world| world.keys[0].active = false, Blocked);
     // Published two seconds ago: not listed yet, perhaps.
@@ -130,6 +134,89 @@ fn a_published_key_that_is_gone_or_off() {
     check(|world| world.tag(&key_id(9), tags::PENDING_DELETION), Done::Step("untag_keys"));
     check(|world| world.set_tag(tags::MINTING, "nonsense"), Done::Step("tag_keys"));
     check(|world| world.set_tag(tags::MINTING, "2099-01-01T00:00:00Z"), Done::Step("tag_keys"));
+}
+
+#[test]
+#[rustfmt::skip] // The columns are the point.
+fn a_document_that_cannot_be_read() {
+    let check = |key_age: &str, tag: Option<&str>, active, expected| {
+        let mut world = World::with_user();
+        let id = world.add_key(1, age(key_age));
+        if let Some(tag) = tag {
+            world.tag(&id, tag);
+        }
+        world.keys[0].active = active;
+        world.stored = Stored::Unreadable { reason: "it is not JSON".to_owned(), modified: at(-9) };
+        let plan = world.clone().look().1;
+        assert_eq!(next(world), expected, "{key_age} {tag:?} {active}");
+        if expected == Blocked && tag.is_some() {
+            assert!(plan.why.contains("it is not JSON") && plan.why.contains(id.as_str()), "{}", plan.why);
+        }
+    };
+    //    age    its tag                         active  expected
+    check("2d",  Some(tags::CURRENT),            true,   Blocked);
+    check("14d", Some(tags::CURRENT),            true,   Blocked);
+    check("15d", Some(tags::CURRENT),            true,   MINT);
+    check("2d",  Some(tags::CURRENT),            false,  MINT);
+    check("2d",  Some(tags::PENDING_DELETION),   true,   MINT);
+    check("2d",  None,                           true,   MINT);
+}
+
+#[test]
+fn a_parameter_that_cannot_be_decrypted_keeps_its_keys_and_its_user_can_be_removed() {
+    let mut world = rotating("40d", "20d", Some("60d"));
+    world.stored = Stored::Locked { reason: "the KMS key is disabled".to_owned() };
+    let plan = world.look().1;
+    assert_eq!(next(world.clone()), Blocked, "nothing expires, nothing is rotated");
+    assert!(plan.why.contains("the KMS key is disabled"), "{}", plan.why);
+    let mut held = in_hand("1s", true, None);
+    held.stored = world.stored.clone();
+    assert_eq!(next(held.clone()), Waits(10), "the document may hold the only copy of a secret");
+    held.now = held.now + age("6m");
+    assert_eq!(next(held), DELETE, "not one mint after another");
+    world.desired = Desired::Absent;
+    world.memory.revoke_before = Some(at(0));
+    assert_eq!(world.settle().unwrap().next, Next::Rest { state: None, due: None });
+    assert_eq!(world.stored, Stored::Missing);
+}
+
+#[test]
+fn a_write_that_lacked_the_tier_is_sent_again() {
+    let mut world = rotating("15d", "15d", None);
+    world.advanced = true;
+    let plan = world.settle().unwrap();
+    assert_eq!(plan.rule, "ready", "{:?}", world.trace);
+    assert_eq!(world.minted.len(), 1, "it costs no key: {:?}", world.trace);
+    assert_eq!(world.trace.iter().filter(|rule| **rule == "learn_tier").count(), 1);
+
+    let mut refused = in_hand("1s", true, None);
+    refused.memory.refused_write = Some("SSM refused it".to_owned());
+    let (observed, plan) = refused.look();
+    assert_eq!(plan.next, Next::ReadTier);
+    refused.memory.tier_is(Tier::Standard);
+    assert_eq!(next(refused), DELETE, "the tier was not the reason");
+    drop(observed);
+}
+
+#[test]
+fn a_row_that_is_back_waits_until_ssm_takes_its_parameter() {
+    let mut world = World::new();
+    world.memory.parameter.deleted(world.now - age("4s"), world.now - age("4s"));
+    assert_eq!(next(world.clone()), Waits(26));
+    world.now = world.now + age("26s");
+    assert_eq!(next(world), CREATE);
+}
+
+#[test]
+fn what_rests_on_the_document_waits_for_the_last_word_of_a_leader_before() {
+    let mut stale = World::settled(2 * DAY);
+    stale.tag(&key_id(1), tags::PENDING_DELETION);
+    assert_eq!(next(stale.clone()), Done::Step("tag_keys"));
+    stale.memory.parameter.written_by_others(stale.now - age("3s"));
+    assert_eq!(next(stale), Waits(17), "its tag may be of a document that is not visible yet");
+    let mut hand = in_hand("1s", true, None);
+    hand.memory.parameter.written_by_others(hand.now - age("3s"));
+    assert_eq!(next(hand), Waits(17));
 }
 
 #[test]
@@ -547,7 +634,7 @@ fn the_key_in_hand() {
     check("60s",   false,  None,                            DELETE);
     check("5m",    true,   Some("1s"),                      PUBLISH);
     check("6m",    true,   None,                            DELETE);
-    check("6m",    true,   Some("1s"),                      Waits(9));
+    check("6m",    true,   Some("1s"),                      Waits(19));
 
     let mut written = in_hand("1s", true, None);
     written.memory.unanswered_write = Some(written.now - age("1s"));

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::super::document::{KeyDocument, StoredKey};
+use super::super::document::{KeyDocument, Members, StoredKey};
 use super::super::memory::{Hand, Memory, Mint, SETTLE};
 use super::super::observed::{Key, Leftover, Observed, SignIn, Stored, Tags, User};
 use super::super::ownership::{Ownership, tests::table};
+use super::super::parameter::{BELIEVED, Reading, Tier, Version};
 use super::super::plan::{Desired, Next, Plan, State, View, plan};
 use super::super::policy::{Adopt, CompromisedKeys, ForeignKeys, Policy};
 use super::super::quarantine::Case;
@@ -54,11 +55,21 @@ impl Fault {
     }
 }
 
-/// Which reads of IAM show the world of [`SETTLE`] ago.
+/// Which reads of IAM show the world of [`SETTLE`] ago, and whether those of SSM do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Stale {
     pub(super) user: bool,
     pub(super) keys: bool,
+    pub(super) parameter: bool,
+}
+
+/// What was there before the change of that time.
+#[derive(Clone, Debug)]
+struct Past {
+    until: Timestamp,
+    user: Option<User>,
+    keys: Vec<Key>,
+    parameter: Reading,
 }
 
 /// What the process takes IAM to hold after its own last change, which reads may not show yet.
@@ -81,6 +92,10 @@ pub(super) struct World {
     pub(super) user: Option<User>,
     pub(super) keys: Vec<Key>,
     pub(super) stored: Stored,
+    /// How often the parameter was written in this life.
+    version: u64,
+    /// Whether it is an advanced one.
+    pub(super) advanced: bool,
     pub(super) leftovers: Vec<Leftover>,
     listed: Option<Vec<Leftover>>,
     /// What was answered to the question whether it is a person's.
@@ -99,7 +114,7 @@ pub(super) struct World {
     believed: Option<Believed>,
     /// Whether a reader has found a key that works, and nothing was removed since.
     was_published: bool,
-    past: Vec<(Timestamp, Option<User>, Vec<Key>)>,
+    past: Vec<Past>,
     late: Vec<(Timestamp, Step)>,
     serial: u64,
     /// Steps that AWS refuses for ever.
@@ -126,7 +141,7 @@ pub(super) fn user_id(n: u64) -> UserId {
 }
 
 pub(super) fn stored_key(id: &AccessKeyId) -> StoredKey {
-    StoredKey { id: id.clone(), secret: Secret::new(format!("secret of {id}")) }
+    StoredKey::new(id.clone(), Secret::new(format!("secret of {id}")))
 }
 
 fn whole_second(time: Timestamp) -> Timestamp {
@@ -170,6 +185,9 @@ impl World {
             user: None,
             keys: Vec::new(),
             stored: Stored::Missing,
+            // A life that comes after it begins at 1 again.
+            version: 7,
+            advanced: false,
             leftovers: Vec::new(),
             listed: None,
             asked: None,
@@ -239,7 +257,7 @@ impl World {
         let document = KeyDocument {
             current: current.map(|n| stored_key(&key_id(n))),
             pending: pending.map(|n| stored_key(&key_id(n))),
-            other: serde_json::Map::new(),
+            other: Members::default(),
         };
         self.stored = Stored::Document { document, modified: self.now - ago };
     }
@@ -274,25 +292,44 @@ impl World {
         self.stored.document().and_then(KeyDocument::current_id).and_then(|id| self.key(id))
     }
 
-    /// A look: what IAM and SSM answer now.
-    fn observe(&self) -> Observed {
+    /// What was there [`SETTLE`] ago, when it has changed since.
+    fn old(&self) -> Option<&Past> {
         let then = self.now - SETTLE;
-        // Each entry is what was there before the change of that time.
-        let old = self.past.iter().find(|(time, ..)| *time > then);
+        self.past.iter().find(|past| past.until > then)
+    }
+
+    /// A look: what IAM answers now.
+    fn observe(&self) -> Observed {
         let (mut user, mut keys) = (self.user.clone(), self.keys.clone());
-        if let Some((_, old_user, old_keys)) = old {
+        if let Some(old) = self.old() {
             if self.stale.user {
-                user.clone_from(old_user);
+                user.clone_from(&old.user);
             }
             if self.stale.keys {
-                keys.clone_from(old_keys);
+                keys.clone_from(&old.keys);
             }
         }
         if user.is_none() {
             keys.clear();
         }
-        let (stored, leftovers) = (self.stored.clone(), self.listed.clone());
-        Observed { user, keys, stored, leftovers, sign_in: self.asked }
+        Observed { user, keys, ..Observed::nothing() }
+    }
+
+    /// What SSM answers now.
+    fn read(&self) -> Reading {
+        let old = self.old().filter(|_| self.stale.parameter);
+        old.map_or_else(|| self.reading(), |old| old.parameter.clone())
+    }
+
+    /// The parameter as it is.
+    fn reading(&self) -> Reading {
+        let modified = match &self.stored {
+            Stored::Missing | Stored::Locked { .. } => None,
+            Stored::Document { modified, .. } | Stored::Unreadable { modified, .. } => Some(*modified),
+            Stored::NotSecure => Some(at(-86_400)),
+        };
+        let version = modified.map(|modified| Version { modified, number: self.version });
+        Reading { stored: self.stored.clone(), version }
     }
 
     fn believed(&self) -> Option<&Believed> {
@@ -325,12 +362,12 @@ impl World {
     pub(super) fn look(&mut self) -> (Observed, Plan) {
         self.arrive();
         let observed = match self.believed() {
-            Some(Believed { observed, .. }) => {
-                let (stored, leftovers) = (self.stored.clone(), self.listed.clone());
-                Observed { stored, leftovers, sign_in: self.asked, ..observed.clone() }
-            }
+            Some(Believed { observed, .. }) => observed.clone(),
             None => self.observe(),
         };
+        let stored = self.memory.parameter.judge(self.read(), self.now);
+        let (leftovers, sign_in) = (self.listed.clone(), self.asked);
+        let observed = Observed { stored, leftovers, sign_in, ..observed };
         self.memory.take_in(&observed, self.sweep);
         let plan = plan(&self.view(&observed));
         self.trace.push(plan.rule);
@@ -386,6 +423,7 @@ impl World {
             Next::Rest { due, .. } => return self.rest(&plan, *due),
             next @ (Next::Do(_)
             | Next::Prove
+            | Next::ReadTier
             | Next::ListLeftovers
             | Next::AskSignIn
             | Next::AskToDelete(..)) => {
@@ -408,7 +446,11 @@ impl World {
             self.clock_trusted = true;
             return Ok(None);
         }
-        if let Some(soon) = due.filter(|due| due.since(self.now) <= SETTLE && !self.reads_settled()) {
+        let doubts = !self.reads_settled()
+            || self.memory.parameter.doubted_until(self.now).is_some()
+            || self.memory.unseen_until(self.now).is_some()
+            || self.memory.parameter.unsettled_until(self.now).is_some();
+        if let Some(soon) = due.filter(|due| due.since(self.now) <= BELIEVED && doubts) {
             self.pass(soon);
             return Ok(None);
         }
@@ -443,7 +485,8 @@ impl World {
 
     fn remember_past(&mut self) {
         if self.stale != Stale::default() {
-            self.past.push((self.now, self.user.clone(), self.keys.clone()));
+            let (user, keys) = (self.user.clone(), self.keys.clone());
+            self.past.push(Past { until: self.now, user, keys, parameter: self.reading() });
         }
     }
 
@@ -459,6 +502,10 @@ impl World {
                 } else if let Mint::InHand(hand) = &mut self.memory.mint {
                     hand.proven = true;
                 }
+            }
+            Next::ReadTier => {
+                let tier = if self.advanced { Tier::Advanced } else { Tier::Standard };
+                self.memory.tier_is(tier);
             }
             Next::ListLeftovers => self.listed = Some(self.leftovers.clone()),
             Next::AskSignIn => self.asked = Some(self.sign_in()),
@@ -483,7 +530,10 @@ impl World {
         if let (Step::CreateKey, Mint::Opened { at, .. }) = (step, &self.memory.mint) {
             self.asked_under.insert(*at);
         }
+        let without_tier = self.memory.tier() == Tier::Standard;
+        let refused = self.advanced && without_tier && matches!(step, Step::Publish { .. });
         let done = match fault {
+            _ if refused => false,
             None => self.effect(step),
             Some(Fault::CrashAfter | Fault::LostReply) => {
                 self.effect(step);
@@ -510,6 +560,9 @@ impl World {
                 self.now = self.now + PAUSE;
                 self.clock_trusted = true;
             }
+            if matches!(step, Step::Publish { .. }) {
+                self.memory.refused_write = Some("SSM refused it".to_owned());
+            }
             if matches!(step, Step::CreateUser { .. }) {
                 self.memory.name_taken(self.now);
                 self.now = self.now + Duration::from_secs(2);
@@ -523,6 +576,7 @@ impl World {
         (self.listed, self.asked) = (None, None);
         self.believed = None;
         self.memory.last_change = Some(self.now);
+        self.memory.parameter.written_by_others(self.now);
         // The granted deletion and the REMOVE record are kept elsewhere until they are settled.
         self.memory.condemned = before.condemned;
         self.memory.remove_parameter = before.remove_parameter;
@@ -567,6 +621,10 @@ impl World {
                         unanswered_put: None,
                     });
                 }
+            }
+            (Step::Publish { document, .. }, _) => {
+                self.memory.parameter.wrote(document, self.version, self.now - CALL, self.now);
+                observed.after(step, &mut self.memory, self.now);
             }
             _ => observed.after(step, &mut self.memory, self.now),
         }
@@ -613,6 +671,7 @@ impl World {
                 self.minted.insert(id);
             }
             Step::Publish { document, .. } => {
+                self.version = if self.stored == Stored::Missing { 1 } else { self.version + 1 };
                 self.stored = Stored::Document { document: document.clone(), modified: self.now };
             }
             Step::UntagKeys { tags } => {
@@ -634,7 +693,10 @@ impl World {
                 }
                 self.user = None;
             }
-            Step::DeleteParameter => self.stored = Stored::Missing,
+            Step::DeleteParameter => {
+                self.stored = Stored::Missing;
+                self.advanced = false;
+            }
         }
         true
     }

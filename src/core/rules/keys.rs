@@ -1,10 +1,11 @@
 //! Rules about keys that exist: the old one leaves, document and tags follow, a person is told.
 
 use std::iter;
+use std::time::Duration;
 
 use super::super::document::KeyDocument;
 use super::super::facts::{Facts, Need};
-use super::super::memory::{Mint, SETTLE};
+use super::super::memory::{Mint, PUBLISH_TIMEOUT, SETTLE};
 use super::super::observed::{Key, Stored, Tags};
 use super::super::plan::{Next, State};
 use super::super::policy::ForeignKeys;
@@ -22,6 +23,40 @@ pub(in super::super) fn not_secure(facts: &Facts<'_>) -> Option<(Next, String)> 
     let why =
         "its parameter is not a SecureString, and SSM cannot change that: delete the parameter".to_owned();
     Some((Next::Rest { state: Some(State::Blocked), due: None }, why))
+}
+
+/// How soon a parameter that SSM cannot decrypt is read again.
+const LOCKED_PAUSE: Duration = Duration::from_secs(600);
+
+/// Without the document nobody can tell which key is which, and it must not be written over: it may hold
+/// the only copy of a secret. A person can enable the KMS key again.
+pub(in super::super) fn locked(facts: &Facts<'_>) -> Option<(Next, String)> {
+    let Stored::Locked { reason } = &facts.view.observed.stored else { return None };
+    let why = format!("SSM cannot decrypt its parameter, and its keys stay as they are: {reason}");
+    let due = Some(facts.view.now + LOCKED_PAUSE);
+    Some((Next::Rest { state: Some(State::Blocked), due }, why))
+}
+
+/// A document that cannot be read is not written over while the key that a tag calls current works and is
+/// not due: consumers that have read it before use it.
+pub(in super::super) fn unreadable(facts: &Facts<'_>) -> Option<(Next, String)> {
+    let Stored::Unreadable { reason, .. } = &facts.view.observed.stored else { return None };
+    let view = facts.view;
+    let tags = &facts.user()?.tags;
+    let due = |key: &Key| rotation::rotation_due(key.created, view.policy);
+    let works = |key: &&&Key| {
+        tags::key_tag(tags, &key.id) == Some(KeyTag::Current)
+            && key.active
+            && !facts.is_compromised(&key.id)
+            && !(view.clock_trusted && view.now >= due(key))
+    };
+    let current = facts.superseded.iter().filter(works).max_by_key(|key| (key.created, &key.id))?;
+    let why = format!(
+        "{reason}; its current key {} works: put the document right, or delete the parameter to have a new key",
+        current.id
+    );
+    let due = Some(due(current)).filter(|_| view.clock_trusted).into_iter().chain(next_expiry(facts)).min();
+    Some((Next::Rest { state: Some(State::Blocked), due }, why))
 }
 
 /// A key that was published moments ago may not be listed yet.
@@ -42,11 +77,13 @@ fn current_was_deleted(facts: &Facts<'_>) -> bool {
 }
 
 /// When the successor of the superseded keys was published. While there is a document, its last
-/// write is never before that. When the document is lost, the youngest key was the successor.
+/// write is never before that; but anybody may have written it since, and a key that is not published in
+/// time is deleted. When the document is lost, the youngest key was the successor.
 fn successor_published(facts: &Facts<'_>) -> Option<Timestamp> {
     match (&facts.view.observed.stored, facts.current) {
         (Stored::Document { modified, .. }, Some(current)) if current.active => {
-            Some((*modified).max(current.created))
+            let latest = current.created + facts.view.policy.verify_timeout + PUBLISH_TIMEOUT;
+            Some((*modified).min(latest).max(current.created))
         }
         (Stored::Document { .. }, Some(_)) => None,
         _ => youngest(facts).filter(|key| key.active).map(|key| key.created),

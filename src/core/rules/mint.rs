@@ -1,9 +1,9 @@
 //! Rules about new keys: opening a mint, proving and publishing what it made, finding what it lost.
 
-use super::super::document::{KeyDocument, StoredKey};
+use super::super::document::{KeyDocument, Members, StoredKey};
 use super::super::facts::{Facts, Need};
 use super::super::memory::{MINT_SLACK, MINT_WINDOW, PUBLISH_TIMEOUT, SETTLE};
-use super::super::observed::Key;
+use super::super::observed::{Key, Stored};
 use super::super::plan::{Next, Rule, State};
 use super::super::step::Step;
 use super::super::tags;
@@ -27,13 +27,22 @@ pub(in super::super) fn reject_key(facts: &Facts<'_>) -> Option<(Next, String)> 
         return None;
     };
     // A write without an answer may still arrive and publish the key; not while it may.
-    if let Some(settled) = hand.unanswered_put.map(|put| put + SETTLE).filter(|settled| now < *settled) {
+    // Then a read may still be late.
+    let settled = hand.unanswered_put.map(|put| put + SETTLE * 2);
+    if let Some(settled) = settled.filter(|settled| now < *settled) {
         return Some((Next::WaitUntil(settled, State::Failed), why));
     }
     if !facts.view.clock_trusted {
         return Some((Next::WaitUntil(now + SETTLE, State::Failed), why));
     }
     Some((Next::Do(Step::DeleteKey { key: hand.id.clone() }), why))
+}
+
+/// SSM has refused a write, perhaps because it did not name the parameter's tier: left out, that is the
+/// account's default, and an advanced parameter cannot become a standard one.
+pub(in super::super) fn learn_tier(facts: &Facts<'_>) -> Option<(Next, String)> {
+    let refusal = facts.view.memory.refused_write.as_ref()?;
+    Some((Next::ReadTier, refusal.clone()))
 }
 
 /// A new key is published only after AWS has accepted a call signed with it.
@@ -50,7 +59,12 @@ pub(in super::super) fn publish_key(facts: &Facts<'_>) -> Option<(Next, String)>
         let why = "an earlier write of the parameter may still take effect".to_owned();
         return Some((Next::WaitUntil(settled, State::Pending), why));
     }
-    let new = StoredKey { id: hand.id.clone(), secret: hand.secret.clone() };
+    // The document that cannot be read may hold the only copy of a secret.
+    if let Stored::Locked { reason } = &facts.view.observed.stored {
+        let why = format!("the new key cannot be published: {reason}");
+        return Some((Next::WaitUntil(facts.view.now + SETTLE, State::Failed), why));
+    }
+    let new = StoredKey::new(hand.id.clone(), hand.secret.clone());
     let alive = |key: &StoredKey| {
         !facts.view.memory.deleted.contains(&key.id)
             && facts.view.observed.keys.iter().any(|seen| seen.id == key.id)
@@ -60,7 +74,7 @@ pub(in super::super) fn publish_key(facts: &Facts<'_>) -> Option<(Next, String)>
             let before = [&old.current, &old.pending].into_iter().flatten().find(|key| alive(key));
             (before.cloned(), old.other.clone())
         }
-        None => (None, serde_json::Map::new()),
+        None => (None, Members::default()),
     };
     let document = KeyDocument { current: Some(new), pending, other };
     let step = Step::Publish { document, minted: Some(hand.id.clone()) };
@@ -183,7 +197,7 @@ pub(in super::super) fn young_keys(facts: &Facts<'_>) -> Option<(Next, String)> 
 
 /// Why a key is needed, when nothing stands in the way of a new one.
 fn may_begin(facts: &Facts<'_>) -> Option<Need> {
-    const HINDRANCES: [Rule; 4] = [mint_pause, settle_reads, free_slot, young_keys];
+    const HINDRANCES: [Rule; 5] = [keys::unreadable, mint_pause, settle_reads, free_slot, young_keys];
     needed(facts).filter(|_| HINDRANCES.iter().all(|hindrance| hindrance(facts).is_none()))
 }
 

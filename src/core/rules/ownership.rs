@@ -1,5 +1,7 @@
 //! Rules about who a user is: created, adopted, or somebody else's.
 
+use std::time::Duration;
+
 use super::super::facts::Facts;
 use super::super::memory::{NAME_RETRY, NAME_SETTLE, SETTLE};
 use super::super::ownership::{self, NotAdoptable};
@@ -37,6 +39,18 @@ pub(in super::super) fn name_taken(facts: &Facts<'_>) -> Option<(Next, String)> 
         return None;
     }
     conflict("IAM says that the name is taken, by a user whose name differs in case".to_owned())
+}
+
+/// SSM asks to wait for so long after DeleteParameter before a parameter of the same name is made.
+const PARAMETER_REST: Duration = Duration::from_secs(30);
+
+/// A row that is back moments after its parameter was deleted. A key that is made now could not be
+/// published yet.
+pub(in super::super) fn parameter_rests(facts: &Facts<'_>) -> Option<(Next, String)> {
+    let deleted = facts.view.memory.parameter.deleted_at().filter(|_| facts.user().is_none())?;
+    let until = deleted + PARAMETER_REST;
+    let why = "its parameter was deleted less than 30 s ago, and SSM may refuse to make it anew";
+    (facts.view.now < until).then(|| (Next::WaitUntil(until, State::Pending), why.to_owned()))
 }
 
 /// A row without a user.

@@ -52,6 +52,9 @@ pub(crate) struct Conduct {
     pub(crate) stale_bound_ms: u64,
     /// How often it does, of a thousand reads of one thing.
     pub(crate) stale_per_mille: u32,
+    /// How far into the past a read of a parameter may look, and how often it does.
+    pub(crate) vault_late_ms: u64,
+    pub(crate) vault_late_per_mille: u32,
     /// For how long STS may refuse a new key.
     pub(crate) spread_ms: u64,
     /// How long a call is on its way, each way; (0, 0) only lets others run in between.
@@ -85,6 +88,8 @@ impl Default for Conduct {
         Self {
             stale_bound_ms: 6_000,
             stale_per_mille: 0,
+            vault_late_ms: 6_000,
+            vault_late_per_mille: 0,
             spread_ms: 10_000,
             travel_ms: (0, 0),
             call_timeout_ms: 5_000,
@@ -513,6 +518,21 @@ impl World {
             self.conduct.stale_bound_ms
         } else if !self.faults.off && self.prng.chance(self.conduct.stale_per_mille) {
             self.prng.between(1, self.conduct.stale_bound_ms)
+        } else {
+            0
+        }
+    }
+
+    /// How far into the past the next read of a parameter looks.
+    fn vault_lag(&mut self) -> u64 {
+        let Conduct { vault_late_ms: bound, vault_late_per_mille: often, .. } = self.conduct;
+        if self.forced_stale {
+            bound
+        } else if !self.faults.off && often >= 1_000 {
+            // All of them are, and by as much.
+            bound
+        } else if !self.faults.off && often > 0 && bound > 0 && self.prng.chance(often) {
+            self.prng.between(1, bound)
         } else {
             0
         }

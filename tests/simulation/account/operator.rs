@@ -5,6 +5,7 @@ use std::time::Duration;
 use iam_user_controller::core::document::{KeyDocument, StoredKey};
 use iam_user_controller::core::observed::{Leftover, Tags};
 use iam_user_controller::core::ownership::Ownership;
+use iam_user_controller::core::parameter::Tier;
 use iam_user_controller::core::seal::SealKey;
 use iam_user_controller::core::secret::Secret;
 use iam_user_controller::core::user::{AccessKeyId, UserId, UserName};
@@ -298,7 +299,9 @@ impl World {
             self.ssm.forsaken.insert(parameter.clone());
         }
         // What SSM refuses changes nothing; an operator may try.
-        let _refused = self.write_parameter(&parameter, text, secure);
+        let advanced = self.ssm.parameters.get(&parameter).is_some_and(|known| known.advanced);
+        let tier = if advanced { Tier::Advanced } else { Tier::Standard };
+        let _refused = self.write_parameter(&parameter, text, secure, tier);
     }
 
     // The function before us.
@@ -327,7 +330,7 @@ impl World {
         for (age, role) in ages.into_iter().flatten() {
             let Some(minted) = self.new_key(folded, Maker::Operator) else { return };
             let now = self.now;
-            let stored_key = StoredKey { id: minted.id.clone(), secret: minted.secret };
+            let stored_key = StoredKey::new(minted.id.clone(), minted.secret);
             match role {
                 PENDING => document.pending = Some(stored_key),
                 _ => document.current = Some(stored_key),
@@ -350,11 +353,10 @@ impl World {
         }
         if stored {
             let parameter = self.parameter_of(name);
-            let _always_fits = self.write_parameter(&parameter, document.to_text().expose(), true);
+            let _always_fits =
+                self.write_parameter(&parameter, document.to_text().expose(), true, Tier::Standard);
             let published = self.now.saturating_sub(millis(current));
-            if let Some(parameter) = self.ssm.parameters.get_mut(&parameter) {
-                parameter.modified_ms = published;
-            }
+            self.written_long_ago(&parameter, published);
         }
     }
 

@@ -44,6 +44,8 @@ excuses! {
     Disowned [Hand],
     /// 8: the parameter is not a SecureString, and only a person may replace it.
     NotSecure [Hand],
+    /// 8: somebody has written over the document, and the key that is tagged as current works.
+    Unreadable [Hand],
     /// 8: a person deactivated the current key.
     Deactivated [Hand],
     /// 8: two keys, no document that works, and no mint: consumers may use either.

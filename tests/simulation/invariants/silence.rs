@@ -176,8 +176,14 @@ fn blocked(world: &World, user: &SimUser) -> Option<Excuse> {
     let alike = user.live_keys().filter(foreign).any(|key| key.ambiguous || of_the_mint(user, key));
     let due = |key: &SimKey| world.now.saturating_sub(key.created_ms) >= ms(world.rules.policy.rotate_after);
     let alien = user.live_keys().any(|key| foreign(&key));
+    // What somebody has written over the document stays while the key that a tag calls current works.
+    let unreadable = parameter.is_some() && document.is_none();
+    let at_work = |key: &SimKey| {
+        *key.active.get() && !due(key) && tag(user.tags.get(), key.id.as_str()) == Some("current")
+    };
     [
         (parameter.is_some_and(|parameter| !parameter.secure), Excuse::NotSecure),
+        (unreadable && user.live_keys().any(at_work), Excuse::Unreadable),
         (user.meddled_ms.is_some() && current.is_some_and(|key| !*key.active.get()), Excuse::Deactivated),
         (given_up && both && alike, Excuse::Puzzling),
         (report && current.is_some_and(due) && both && alien, Excuse::InTheWay),
