@@ -32,7 +32,7 @@ use crate::reconcile::{AwsTime, ReconcileMetrics};
 use crate::seals::SealError;
 use crate::status::{Role, Status};
 use crate::survey;
-use crate::sweep::SweepReport;
+use crate::sweep::{GlancePages, SweepReport};
 
 /// First pause after a call that failed while starting; doubles up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -101,6 +101,8 @@ pub(crate) struct Common<P> {
     pub(crate) looks: ReconcileMetrics,
     pub(crate) feed: FeedMetrics,
     pub(crate) started: Started,
+    /// How large pages of the account may be, as long as the process runs.
+    pub(crate) pages: GlancePages,
     pub(crate) mode: Mode,
 }
 
@@ -110,6 +112,8 @@ pub(crate) struct Started {
     pub(crate) own: Own,
     /// The users table's ARN.
     pub(crate) table_arn: String,
+    /// Its `TableId`, which tells it from another one that takes its place.
+    pub(crate) table_id: String,
 }
 
 /// Runs the service until `shutdown`.
@@ -217,7 +221,8 @@ async fn work<P: Ports>(
         () = shutdown.cancelled() => return Ok(None),
         started = start(&ports, &settings) => started?,
     };
-    let common = Common { ports, settings, status, program, looks, feed, started, mode };
+    let pages = GlancePages::default();
+    let common = Common { ports, settings, status, program, looks, feed, started, pages, mode };
     if common.settings.users.permissions_boundary.is_none() {
         tracing::warn!(
             "users.permissions_boundary is not set: nothing limits what a created user can become"
@@ -332,7 +337,7 @@ async fn start<P: Ports>(ports: &P, settings: &Settings) -> Result<Started, AppE
     }
     let caller = insist(|| ports.identity().caller()).await;
     tracing::info!(account = caller.account, caller = caller.arn, table_arn = described.arn, "connected");
-    Ok(Started { own: caller.own(), table_arn: described.arn })
+    Ok(Started { own: caller.own(), table_arn: described.arn, table_id: described.id })
 }
 
 /// Why no user can be owned for this table, if none can.

@@ -58,6 +58,13 @@ impl<P: Ports> Brakes<P> {
         }
     }
 
+    /// The table that was there when the process started. When none was ever stored, another one that has
+    /// taken its place since is known by that.
+    pub fn found_at_start(&self, arn: &str, id: &str) {
+        let mut first = self.first_table.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert_with(|| (arn.to_owned(), id.to_owned()));
+    }
+
     /// A row was removed: a deletion will be asked for, unless the look finds nothing to delete. Counts
     /// as wanted until then, so that a mass deletion is seen whole however slow the looks are.
     pub fn announce(&self, name: UserName) {

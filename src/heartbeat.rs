@@ -10,7 +10,8 @@ use tokio::time;
 
 use panics::Panics;
 
-/// A loop that has not turned for this long is stuck. No call lasts longer than a quarter of it.
+/// A loop that has not turned for this long is stuck. What may take longer than a quarter of it beats while it
+/// waits, by [`Heartbeat::during`]; so do pages of the whole account, which may take half of it each.
 pub const STUCK_AFTER: Duration = Duration::from_secs(60);
 
 /// A loop that waits turns at least this often.

@@ -24,7 +24,7 @@ use crate::reconcile::{AwsTime, observe, sign_in};
 use crate::registry::Report;
 use crate::seals::{self, SealError};
 use crate::status::Role;
-use crate::sweep::{self, SweepReport};
+use crate::sweep::{self, GlancePages, SweepReport};
 
 /// What would be done about one name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -55,7 +55,9 @@ impl Planned {
         let (action, key, state) = match &plan.next {
             Next::Do(step) => (step.action(), step.key().map(ToString::to_string), Some(State::Pending)),
             Next::AskToDelete(..) | Next::ListLeftovers => ("delete_user", None, Some(State::Deleting)),
-            Next::Prove | Next::ReadTier | Next::AskSignIn => ("none", None, Some(State::Pending)),
+            Next::Prove | Next::ProveLater { .. } | Next::ReadTier | Next::AskSignIn => {
+                ("none", None, Some(State::Pending))
+            }
             Next::WaitUntil(_, state) => ("none", None, Some(*state)),
             Next::Rest { state, .. } => ("none", None, *state),
         };
@@ -71,6 +73,8 @@ pub struct Surveyor<'a, P> {
     pub settings: &'a Settings,
     /// Whom the program runs as.
     pub own: Own,
+    /// How large pages of the account are.
+    pub pages: GlancePages,
 }
 
 /// A survey of everybody.
@@ -98,7 +102,7 @@ impl<P: Ports> Surveyor<'_, P> {
     /// # Errors
     /// When a call fails: half a survey could mislead.
     pub async fn everybody(&self) -> Result<Survey, CallError> {
-        self.survey(&Pace::default(), |_| true).await
+        self.survey(&self.pace(), |_| true).await
     }
 
     /// Looks at one name, which may be nobody's.
@@ -106,7 +110,7 @@ impl<P: Ports> Surveyor<'_, P> {
     /// # Errors
     /// When a call fails.
     pub async fn only(&self, name: &UserName) -> Result<Survey, CallError> {
-        let pace = Pace::default();
+        let pace = self.pace();
         let mut survey = self.survey(&pace, |other| other == name.as_str()).await?;
         if survey.users.is_empty() {
             let (policy, _) = self.policy().await?;
@@ -115,13 +119,17 @@ impl<P: Ports> Surveyor<'_, P> {
         Ok(survey)
     }
 
+    fn pace(&self) -> Pace {
+        Pace::new(&self.settings.pace, self.ports.clock().monotonic())
+    }
+
     /// The account and the table are always seen whole: who is an orphan, and which spelling is served,
     /// does not show in one name.
     async fn survey(&self, pace: &Pace, wanted: impl Fn(&str) -> bool) -> Result<Survey, CallError> {
         let (policy, note) = self.policy().await?;
         let mut census = self.census(pace, &policy).await?;
         for name in census.perhaps_people(&policy) {
-            let call = self.ports.directory().has_console_login(&name);
+            let call = || self.ports.directory().has_console_login(&name);
             if pace.read(self.ports, Lane::Iam, call).await? {
                 census.has_console_login(&name);
             }
@@ -164,14 +172,15 @@ impl<P: Ports> Surveyor<'_, P> {
     /// # Errors
     /// When a call fails.
     pub async fn not_adopted(&self) -> Result<(Vec<(UserName, String)>, Option<String>), CallError> {
-        let pace = Pace::default();
+        let pace = self.pace();
         let (policy, note) = self.policy().await?;
         let census = self.census(&pace, &policy).await?;
         let strangers = census.rows.iter().filter_map(|row| census.users.get(row).map(|glance| &glance.user));
         let strangers = strangers.filter(|user| !policy.ownership.owns(user));
         let mut refused = Vec::new();
         for user in strangers {
-            let keys = pace.read(self.ports, Lane::Iam, self.ports.directory().keys(&user.name)).await?;
+            let call = || self.ports.directory().keys(&user.name);
+            let keys = pace.read(self.ports, Lane::Iam, call).await?;
             let keys: Vec<_> = keys.unwrap_or_default().into_iter().map(|key| key.id).collect();
             let mut outcome = ownership::adoptable(user, keys.iter(), None, &policy);
             if outcome == Err(NotAdoptable::AskSignIn) {
@@ -217,7 +226,7 @@ impl<P: Ports> Surveyor<'_, P> {
 
     /// The account and the table.
     async fn census(&self, pace: &Pace, policy: &Policy) -> Result<Census, CallError> {
-        let users = sweep::list_users(self.ports, pace).await?;
+        let users = sweep::list_users(self.ports, pace, &self.pages).await?;
         let rows = sweep::scan_table(self.ports).await?;
         let rules = OrphanRules {
             min_age: self.settings.orphans.min_age,
@@ -284,6 +293,7 @@ impl<P: Ports> Surveyor<'_, P> {
             reads_settled: true,
             sweep: 0,
             own_user: self.own.user.as_ref(),
+            stop_by: None,
         })
     }
 
@@ -314,8 +324,12 @@ impl<P: Ports> Surveyor<'_, P> {
 pub(crate) async fn observe_forever<P: Ports>(common: &Common<P>, shutdown: &CancellationToken) {
     common.status.progress().role = Role::Observer;
     let beat = common.status.beats.start("survey", common.ports.clock().monotonic());
-    let surveyor =
-        Surveyor { ports: &common.ports, settings: &common.settings, own: common.started.own.clone() };
+    let surveyor = Surveyor {
+        ports: &common.ports,
+        settings: &common.settings,
+        own: common.started.own.clone(),
+        pages: common.pages.clone(),
+    };
     while !shutdown.is_cancelled() {
         tokio::select! {
             biased;

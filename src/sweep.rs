@@ -6,8 +6,8 @@
 //! was created meanwhile is not in the list, and one in the list has its row in the scan.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,7 @@ use crate::config::Orphans;
 use crate::core::cadence::Cadence;
 use crate::core::census::{self, Census, Orphan, OrphanRules, Sightings, Spared};
 use crate::core::observed::Glance;
+use crate::core::page_size::PageSize;
 use crate::core::plan::State;
 use crate::core::policy::{OrphanAction, Policy};
 use crate::core::quarantine::{Case, Watch};
@@ -96,6 +97,8 @@ pub struct Sweeper<P: Ports> {
     pub lease: Guard<P>,
     /// The pace of calls.
     pub pace: Arc<Pace>,
+    /// How large pages of the account are.
+    pub pages: GlancePages,
     /// What the operator wants.
     pub policy: Policy,
     /// What the operator wants of orphans.
@@ -135,7 +138,7 @@ impl<P: Ports> Sweeper<P> {
         let started = AwsTime::of(self.ports.clock()).now;
         self.number.fetch_add(1, Ordering::Relaxed);
         self.identify_table(started).await?;
-        let users = list_users(&self.ports, &self.pace).await?;
+        let users = list_users(&self.ports, &self.pace, &self.pages).await?;
         let listed = AwsTime::of(self.ports.clock());
         let rows = scan_table(&self.ports).await?;
         let mut census = self.take_census(users, rows, started);
@@ -194,7 +197,7 @@ impl<P: Ports> Sweeper<P> {
     /// nobody is taken for a machine for want of an answer.
     async fn spare_people(&self, census: &mut Census) -> Result<(), SweepError> {
         for name in census.perhaps_people(&self.policy) {
-            let call = self.ports.directory().has_console_login(&name);
+            let call = || self.ports.directory().has_console_login(&name);
             if self.pace.read(&self.ports, Lane::Iam, call).await? {
                 census.has_console_login(&name);
             }
@@ -314,7 +317,7 @@ impl<P: Ports> Sweeper<P> {
             let found = watch.see(census, began, ended.now);
             closed = found.closed;
             for sighting in found.sightings {
-                let call = self.ports.directory().keys(sighting.name());
+                let call = || self.ports.directory().keys(sighting.name());
                 // Gone, or not visible yet: then the next sweep sees it first.
                 let Some(keys) = self.pace.read(&self.ports, Lane::Iam, call).await? else { continue };
                 tell_quarantine(watch.open(sighting, keys.into_iter().map(|key| key.id).collect()));
@@ -394,18 +397,55 @@ fn tell_spared(census: &Census) {
     }
 }
 
-/// Everybody in the account.
+/// How large a page of the account may be, as this process has found out.
+pub type GlancePages = Arc<Mutex<PageSize>>;
+
+/// Everybody in the account. A list that is not answered begins anew with smaller pages.
 ///
 /// # Errors
 /// When a call fails, or the list has no end: half of it would mislead.
-pub(crate) async fn list_users<P: Ports>(ports: &P, pace: &Pace) -> Result<Vec<Glance>, CallError> {
+pub(crate) async fn list_users<P: Ports>(
+    ports: &P,
+    pace: &Pace,
+    pages: &GlancePages,
+) -> Result<Vec<Glance>, CallError> {
+    let size = || pages.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut last_chance = true;
+    loop {
+        let most = size().get();
+        match list_by(ports, pace, most).await {
+            Ok((users, slowest)) => {
+                size().answered(slowest);
+                return Ok(users);
+            }
+            Err(error) if error.fault == Fault::Indeterminate => {
+                if !size().unanswered() && !std::mem::take(&mut last_chance) {
+                    return Err(error);
+                }
+                let next = size().get();
+                tracing::warn!(%error, most, next, "the list of users is begun anew with pages of another size");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Everybody, with so many users a page, and how long the slowest page took.
+async fn list_by<P: Ports>(ports: &P, pace: &Pace, most: u32) -> Result<(Vec<Glance>, Duration), CallError> {
     let mut users = Vec::new();
+    let mut slowest = Duration::ZERO;
     let mut token: Option<String> = None;
     for _ in 0..MAX_USER_PAGES {
-        let page = pace.read(ports, Lane::Iam, ports.directory().glance(token.as_deref())).await?;
+        let page = async || {
+            let begun = ports.clock().monotonic();
+            let page = ports.directory().glance(token.as_deref(), most).await?;
+            Ok((page, ports.clock().monotonic().saturating_sub(begun)))
+        };
+        let (page, took) = pace.page(ports, Lane::Iam, page).await?;
+        slowest = slowest.max(took);
         users.extend(page.items);
         match page.next {
-            None => return Ok(users),
+            None => return Ok((users, slowest)),
             next if next == token => break,
             next => token = next,
         }

@@ -1,6 +1,6 @@
 # The program's configuration, as the environment variables IUC_<SECTION>__<KEY>. A setting that is
 # null is left out, so that the program's own default holds; lists are TOML arrays, which for plain
-# strings JSON arrays are; objects are TOML inline tables.
+# strings JSON arrays are, and a pace is a TOML inline table.
 
 locals {
   # Settings that the infrastructure depends on, so that the two cannot disagree.
@@ -26,7 +26,7 @@ locals {
   free_settings = merge([
     for section, settings in var.settings : {
       for key, value in settings : upper("IUC_${section}__${key}") =>
-      value == null ? null : try(tostring(value), "{ ${join(", ", [for name, number in value : "${name} = ${number}"])} }")
+      value == null ? null : try(tostring(value), "{ start = ${value.start}, most = ${value.most} }", jsonencode(value))
     }
   ]...)
 

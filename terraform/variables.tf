@@ -295,6 +295,7 @@ variable "settings" {
       foreign        = optional(string)
       compromised    = optional(string)
       verify         = optional(bool)
+      verify_for     = optional(string)
       verify_timeout = optional(string)
     }), {})
     stream = optional(object({
@@ -319,6 +320,12 @@ variable "settings" {
     executor = optional(object({
       concurrency = optional(number)
     }), {})
+    pace = optional(object({
+      iam              = optional(object({ start = number, most = number }))
+      parameter_reads  = optional(object({ start = number, most = number }))
+      parameter_lists  = optional(object({ start = number, most = number }))
+      parameter_writes = optional(object({ start = number, most = number }))
+    }), {})
     lease = optional(object({
       ttl = optional(string)
     }), {})
@@ -336,8 +343,8 @@ variable "settings" {
     condition = alltrue([
       for duration in compact([
         var.settings.keys.rotate_after, var.settings.keys.delete_after, var.settings.keys.min_overlap,
-        var.settings.keys.verify_timeout, var.settings.stream.poll_interval, var.settings.stream.idle_interval,
-        var.settings.sweep.full_every, var.settings.orphans.min_age, var.settings.deletions.window, var.settings.lease.ttl,
+        var.settings.keys.verify_for, var.settings.keys.verify_timeout, var.settings.stream.poll_interval,
+        var.settings.stream.idle_interval, var.settings.sweep.full_every, var.settings.orphans.min_age, var.settings.deletions.window, var.settings.lease.ttl,
       ]) : can(regex("^([0-9]+ *(ms|s|m|h|d|w) *)+$", duration))
     ])
     error_message = "A duration is a number with a unit (ms, s, m, h, d, w), as in 15d."

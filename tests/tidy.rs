@@ -22,7 +22,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("removals", &["core", "ports", "lease", "removals"]),
     ("brakes", &["core", "ports", "lease", "brakes"]),
     ("seals", &["core", "ports", "seals"]),
-    ("pace", &["core", "ports", "lease", "work", "pace"]),
+    ("pace", &["core", "ports", "config", "lease", "work", "pace"]),
     ("reconcile", &["core", "ports", "lease", "pace", "brakes", "removals", "registry", "reconcile"]),
     ("work", &["core", "ports", "brakes", "feed", "heartbeat", "reconcile", "registry", "removals", "work"]),
     (

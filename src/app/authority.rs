@@ -22,7 +22,7 @@ use crate::core::time::Timestamp;
 use crate::leaderships;
 use crate::lease::Guard;
 use crate::pace::Pace;
-use crate::ports::{Ports, Record, StateError};
+use crate::ports::{Clock, Ports, Record, StateError};
 use crate::reconcile::AwsTime;
 use crate::sweep;
 
@@ -137,8 +137,8 @@ async fn prove_first<P: Ports>(
     if common.mode == (Mode::OneSweep { first: true }) {
         return Ok(now);
     }
-    let pace = Pace::default();
-    let users = super::insist(|| sweep::list_users(&common.ports, &pace)).await;
+    let pace = Pace::new(&common.settings.pace, common.ports.clock().monotonic());
+    let users = super::insist(|| sweep::list_users(&common.ports, &pace, &common.pages)).await;
     let otherwise =
         users.iter().map(|glance| &glance.user).filter(|user| ownership.is_sealed_otherwise(user));
     let names: Vec<&str> = otherwise.map(|user| user.name.as_str()).collect();

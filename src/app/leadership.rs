@@ -187,6 +187,7 @@ async fn work<P: Ports>(
         common.status.beats.start("executor", ports.clock().monotonic()),
         last_change,
         BeforeFirst::new(first, common.feed.before_first.clone()),
+        patience(common),
     );
     let executor = executor.run(changes, requests, stop.clone());
     parts.spawn(Part::of("executor", async {
@@ -277,6 +278,15 @@ async fn first_end(parts: &mut JoinSet<Part>, beats: &Heartbeats, now: impl Fn()
     }
 }
 
+/// How long users in hand have to be finished.
+fn patience<P: Ports>(common: &Common<P>) -> Duration {
+    match common.mode {
+        Mode::Service => common.settings.shutdown.grace,
+        // One sweep is not in a hurry: a key that it has minted is proven and published.
+        Mode::OneSweep { .. } => common.settings.shutdown.grace + common.settings.keys.verify_timeout,
+    }
+}
+
 /// Finishes the users in hand within `shutdown.grace`, and stores the checkpoints.
 async fn wind_up<P: Ports>(
     common: &Common<P>,
@@ -284,11 +294,6 @@ async fn wind_up<P: Ports>(
     stop: &CancellationToken,
     drained: &CancellationToken,
 ) {
-    // One sweep is not in a hurry: a key that it has minted is proven and published.
-    let patience = match common.mode {
-        Mode::Service => common.settings.shutdown.grace,
-        Mode::OneSweep { .. } => common.settings.shutdown.grace + common.settings.keys.verify_timeout,
-    };
     stop.cancel();
     let executor_ends = async {
         while let Some(part) = parts.join_next().await {
@@ -297,7 +302,7 @@ async fn wind_up<P: Ports>(
             }
         }
     };
-    if time::timeout(patience, executor_ends).await.is_err() {
+    if time::timeout(patience(common), executor_ends).await.is_err() {
         tracing::warn!("shutdown.grace is over; what is unfinished goes on at the next start");
     }
     drained.cancel();
@@ -337,7 +342,9 @@ impl<P: Ports> Built<P> {
             window: settings.deletions.window,
         };
         let brakes = Arc::new(Brakes::load(ports.clone(), guard.clone(), brake, records));
-        let (pace, number) = (Arc::new(Pace::default()), Arc::new(AtomicU64::new(0)));
+        brakes.found_at_start(&common.started.table_arn, &common.started.table_id);
+        let pace = Arc::new(Pace::new(&settings.pace, ports.clock().monotonic()));
+        let number = Arc::new(AtomicU64::new(0));
         let reconciler = Reconciler {
             ports: ports.clone(),
             lease: guard.clone(),
@@ -356,6 +363,7 @@ impl<P: Ports> Built<P> {
             ports: ports.clone(),
             lease: guard.clone(),
             pace,
+            pages: common.pages.clone(),
             policy,
             orphans: settings.orphans.clone(),
             full_every: settings.sweep.full_every,

@@ -190,6 +190,11 @@ where
         let detail = match credentials {
             // The SDK's words list all sources, and how each was not enabled.
             CredentialsError::CredentialsNotLoaded(_) => NO_CREDENTIALS.to_owned(),
+            // Of a session that is over, the SDK does not say how a new one begins.
+            CredentialsError::ProviderError(_) => {
+                let what = chain("no credentials", Some(credentials));
+                format!("{what}; a profile that signs in by SSO needs `aws sso login` from time to time")
+            }
             _ => chain("no credentials", Some(credentials)),
         };
         return CallError {

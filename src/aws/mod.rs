@@ -3,8 +3,9 @@
 //! Translates and nothing more: no decision about a user is made here, no answer is remembered, and
 //! no type of the SDK leaves this module. Only `main` and the composition root know it.
 //!
-//! Two rules hold for every call. Reads are repeated by the SDK, within [`limits`]; **changes are
-//! sent once**, because only the error of a single attempt says truly whether it may have had an
+//! Three rules hold for every call. Reads that count against a limit of the whole account are sent once, and
+//! repeated by `pace`, which has to hear of every refusal. Other reads are repeated by the SDK, within
+//! [`limits`]. **Changes are sent once**, because only the error of a single attempt says truly whether it may have had an
 //! effect: after an attempt without an answer, the refusal of a second one would hide it. Whoever
 //! wants a change looks again and decides anew.
 //!
@@ -126,12 +127,12 @@ impl AwsPorts {
         settings: &AwsSettings,
         registry: &prometheus::Registry,
     ) -> Result<Self, ConnectError> {
-        let mut loader = aws_config::defaults(behavior()).http_client(http_client());
+        let mut loader = aws_config::defaults(behavior()).http_client(http_client(Pool::Shared));
         if let Ok(name) = AppName::new(env!("CARGO_PKG_NAME")) {
             loader = loader.app_name(name);
         }
         let config = environment::load(loader).await?;
-        Self::with_config(&config, settings, registry).await
+        Self::assemble(&config, settings, registry, Some(http_client(Pool::None))).await
     }
 
     /// The same on a configuration made elsewhere; tests bring one with canned answers.
@@ -142,6 +143,15 @@ impl AwsPorts {
         config: &SdkConfig,
         settings: &AwsSettings,
         registry: &prometheus::Registry,
+    ) -> Result<Self, ConnectError> {
+        Self::assemble(config, settings, registry, None).await
+    }
+
+    async fn assemble(
+        config: &SdkConfig,
+        settings: &AwsSettings,
+        registry: &prometheus::Registry,
+        unpooled: Option<SharedHttpClient>,
     ) -> Result<Self, ConnectError> {
         // Every answer is read whole, within the time limit of its attempt; there is no stream that
         // could stall beside it.
@@ -155,7 +165,7 @@ impl AwsPorts {
         Ok(Self(Arc::new(Adapters {
             directory: Iam::new(&config, &watch),
             vault: ParameterStore::new(&config, &watch, settings.kms_key_id.clone()),
-            identity: Sts::new(&config, &watch),
+            identity: Sts::new(&config, &watch, unpooled),
             users_table: DynamoUsersTable::new(&config, &watch, settings.users_table.clone()),
             streams: DynamoStreams::new(&config, &watch),
             state: DynamoStateStore::new(
@@ -175,15 +185,26 @@ fn behavior() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 
-/// One pool of connections and one set of roots for all clients, the short-lived ones that prove a
-/// new key included. Left alone, the SDK makes one for each client.
-fn http_client() -> SharedHttpClient {
-    HttpClientBuilder::new().build_with_connector_fn(|settings, components| {
+/// Whether connections are used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pool {
+    /// One pool for all clients. Left alone, the SDK makes one for each client.
+    Shared,
+    /// A connection for each call.
+    None,
+}
+
+/// One set of roots for all clients.
+fn http_client(pool: Pool) -> SharedHttpClient {
+    HttpClientBuilder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
         connector.set_connector_settings(settings.cloned());
         connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
         connector.set_proxy_config(Some(ProxyConfig::from_env()));
-        connector.set_pool_idle_timeout(Some(Some(limits::IDLE_CONNECTION)));
+        match pool {
+            Pool::Shared => connector.set_pool_idle_timeout(Some(Some(limits::IDLE_CONNECTION))),
+            Pool::None => connector.set_pool_max_idle_per_host(Some(0)),
+        };
         connector.build()
     })
 }

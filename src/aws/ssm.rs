@@ -37,7 +37,7 @@ impl ParameterStore {
             Client::from_conf(config.interceptor(watch.clone()).build())
         };
         Self {
-            reads: client(limits::read()),
+            reads: client(limits::once(limits::READ_ATTEMPT)),
             changes: client(limits::once(limits::LONGEST_CHANGE)),
             kms_key_id,
         }

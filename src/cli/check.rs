@@ -8,12 +8,14 @@ use std::process::ExitCode;
 use super::{FAILED, say};
 use crate::app;
 use crate::config::Settings;
+use crate::core::page_size::PageSize;
 use crate::core::user::UserName;
 use crate::ports::{
     CallError, Directory, Fault, Identity, Ports, StateStore, StreamError, Streams, UsersTable, Vault,
 };
 use crate::reconcile::AwsTime;
 use crate::survey::Surveyor;
+use crate::sweep::GlancePages;
 
 /// A name that is as good as any to try permissions with.
 const NOBODY: &str = "iam-user-controller-check";
@@ -104,7 +106,8 @@ async fn users_table<P: Ports>(ports: &P, settings: &Settings) -> Vec<Finding> {
 /// Who has a row, exists, and will not be adopted: to be known before anything is switched over.
 async fn adoptions<P: Ports>(ports: &P, settings: &Settings) -> Vec<Finding> {
     let Ok(caller) = ports.identity().caller().await else { return Vec::new() };
-    match (Surveyor { ports, settings, own: caller.own() }).not_adopted().await {
+    let surveyor = Surveyor { ports, settings, own: caller.own(), pages: GlancePages::default() };
+    match surveyor.not_adopted().await {
         Ok((refused, note)) => {
             let refused = refused.into_iter().map(|(name, why)| format!("{name} will not be adopted: {why}"));
             note.into_iter().chain(refused).map(Finding::Note).collect()
@@ -133,7 +136,7 @@ async fn permissions<P: Ports>(ports: &P, settings: &Settings) -> Vec<Finding> {
     let parameter = settings.parameters.template.name_for(&nobody);
     let directory = ports.directory();
     let tried = [
-        ("iam:GetAccountAuthorizationDetails", directory.glance(None).await.err()),
+        ("iam:GetAccountAuthorizationDetails", directory.glance(None, PageSize::default().get()).await.err()),
         ("iam:GetUser", directory.user(&nobody).await.err()),
         ("iam:ListAccessKeys", directory.keys(&nobody).await.err()),
         ("ssm:GetParameter", ports.vault().get(&parameter).await.err()),

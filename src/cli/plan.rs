@@ -9,6 +9,7 @@ use crate::core::plan::State;
 
 use crate::ports::{CallError, Identity, Ports};
 use crate::survey::{Planned, Survey, Surveyor};
+use crate::sweep::GlancePages;
 
 /// Prints the next change of everybody, or of one user.
 pub async fn run<P: Ports>(ports: &P, settings: &Settings, args: &PlanArgs) -> ExitCode {
@@ -28,7 +29,7 @@ pub async fn run<P: Ports>(ports: &P, settings: &Settings, args: &PlanArgs) -> E
 
 async fn survey<P: Ports>(ports: &P, settings: &Settings, args: &PlanArgs) -> Result<Survey, CallError> {
     let own = ports.identity().caller().await?.own();
-    let surveyor = Surveyor { ports, settings, own };
+    let surveyor = Surveyor { ports, settings, own, pages: GlancePages::default() };
     match &args.user {
         None => surveyor.everybody().await,
         Some(name) => surveyor.only(name).await,

@@ -13,7 +13,7 @@ use crate::app::{self, AppError, CommandKind};
 use crate::config::Settings;
 use crate::ports::{CallError, Identity, Ports};
 use crate::survey::Surveyor;
-use crate::sweep::SweepReport;
+use crate::sweep::{GlancePages, SweepReport};
 
 /// Makes one sweep, and prints its report.
 pub async fn run<P: Ports>(
@@ -91,6 +91,7 @@ pub async fn sweep<P: Ports>(
 
 async fn survey<P: Ports>(ports: &P, settings: &Settings) -> Result<SweepReport, CallError> {
     let own = ports.identity().caller().await?.own();
-    let (_, report) = Surveyor { ports, settings, own }.instead_of_a_sweep().await?;
+    let surveyor = Surveyor { ports, settings, own, pages: GlancePages::default() };
+    let (_, report) = surveyor.instead_of_a_sweep().await?;
     Ok(report)
 }

@@ -14,11 +14,12 @@ const MIN_OVERLAP: Key = Key::of("keys", "min_overlap");
 const FOREIGN: Key = Key::of("keys", "foreign");
 const COMPROMISED: Key = Key::of("keys", "compromised");
 const VERIFY: Key = Key::of("keys", "verify");
+const VERIFY_FOR: Key = Key::of("keys", "verify_for");
 const VERIFY_TIMEOUT: Key = Key::of("keys", "verify_timeout");
 
 /// The keys of this section.
 pub(super) const KEYS: &[Key] =
-    &[ROTATE_AFTER, DELETE_AFTER, MIN_OVERLAP, FOREIGN, COMPROMISED, VERIFY, VERIFY_TIMEOUT];
+    &[ROTATE_AFTER, DELETE_AFTER, MIN_OVERLAP, FOREIGN, COMPROMISED, VERIFY, VERIFY_FOR, VERIFY_TIMEOUT];
 
 const A_CENTURY: Duration = Duration::from_secs(36_500 * 86_400);
 
@@ -38,6 +39,12 @@ const TIMEOUTS: Durations = Durations {
     least: Duration::from_secs(1),
     most: Duration::from_secs(15 * 60),
     because: "IAM needs seconds to spread a key; its secret is in memory only until then",
+};
+
+const PROOFS: Durations = Durations {
+    least: Duration::ZERO,
+    most: Duration::from_secs(15 * 60 / 2),
+    because: "half of keys.verify_timeout at most; 0s takes the first three acceptances",
 };
 
 pub(super) const FOREIGN_KEYS: &[(&str, ForeignKeys)] =
@@ -62,6 +69,8 @@ pub struct Keys {
     pub compromised: CompromisedKeys,
     /// Whether a new key is proven before it is published.
     pub verify: bool,
+    /// Over how long a time a key that nobody waits for is proven; at most half of `verify_timeout`.
+    pub verify_for: Duration,
     /// How long to wait for the proof.
     pub verify_timeout: Duration,
 }
@@ -75,6 +84,7 @@ impl Keys {
         let compromised =
             reader.required(COMPROMISED, &one_of(COMPROMISED_KEYS), |raw| raw.choice(COMPROMISED_KEYS));
         let verify = reader.required(VERIFY, "true or false", |raw| raw.flag());
+        let proven_for = reader.required(VERIFY_FOR, &PROOFS.valid(), |raw| raw.duration(&PROOFS));
         let verify_timeout =
             reader.required(VERIFY_TIMEOUT, &TIMEOUTS.valid(), |raw| raw.duration(&TIMEOUTS));
         let (rotate_after, delete_after) = (rotate_after?, delete_after?);
@@ -85,9 +95,21 @@ impl Keys {
             foreign: foreign?,
             compromised: compromised?,
             verify: verify?,
+            verify_for: verify_for(reader, proven_for?, verify_timeout?)?,
             verify_timeout: verify_timeout?,
         })
     }
+}
+
+fn verify_for(reader: &mut Reader, time: Duration, timeout: Duration) -> Option<Duration> {
+    if time <= timeout / 2 {
+        return Some(time);
+    }
+    let problem = format!("it is more than half of {}", reader.told(VERIFY_TIMEOUT));
+    let valid =
+        format!("at most {}: AWS may refuse a new key for a while first", render::duration(timeout / 2));
+    reader.conflict(VERIFY_FOR, problem, valid);
+    None
 }
 
 fn min_overlap(

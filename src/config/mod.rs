@@ -26,6 +26,7 @@ pub use keys::Keys;
 pub use lease::Lease;
 pub use log::{Log, LogFormat};
 pub use orphans::{Orphans, ProtectedNames};
+pub use pace::{Pace, Rate};
 pub use parameters::Parameters;
 pub use shutdown::Shutdown;
 pub use state::State;
@@ -50,6 +51,7 @@ mod keys;
 mod lease;
 mod log;
 mod orphans;
+mod pace;
 mod parameters;
 mod reader;
 mod render;
@@ -90,6 +92,8 @@ pub struct Settings {
     pub deletions: Deletions,
     /// How much is done at once.
     pub executor: Executor,
+    /// How fast AWS is called.
+    pub pace: Pace,
     /// Which replica works.
     pub lease: Lease,
     /// The pages for health, metrics and status.
@@ -121,6 +125,7 @@ impl Settings {
             verify: self.keys.verify,
             orphan_scope: self.orphans.scope,
             include_console_users: self.orphans.include_console_users,
+            verify_for: self.keys.verify_for,
             verify_timeout: self.keys.verify_timeout,
         }
     }
@@ -137,6 +142,7 @@ impl Settings {
         let orphans = Orphans::read(reader);
         let deletions = Deletions::read(reader);
         let executor = Executor::read(reader);
+        let pace = Pace::read(reader);
         let lease = Lease::read(reader);
         let http = Http::read(reader);
         let log = Log::read(reader);
@@ -153,6 +159,7 @@ impl Settings {
             orphans: orphans?,
             deletions: deletions?,
             executor: executor?,
+            pace: pace?,
             lease: lease?,
             http: http?,
             log: log?,
@@ -176,6 +183,7 @@ fn keys() -> Vec<Key> {
         orphans::KEYS,
         deletions::KEYS,
         executor::KEYS,
+        pace::KEYS,
         lease::KEYS,
         http::KEYS,
         log::KEYS,

@@ -227,6 +227,31 @@ impl Raw<'_> {
         values.into_iter().map(text).collect()
     }
 
+    /// A table of these whole numbers and nothing else; in the environment, a TOML inline table.
+    pub(super) fn integers<const N: usize>(
+        &self,
+        names: [&str; N],
+        bounds: RangeInclusive<u32>,
+    ) -> Result<[u32; N], String> {
+        let table = match (self.value.as_dict(), self.bare_text()) {
+            (Some(table), _) => table.to_owned(),
+            (None, Some(text)) => {
+                inline_table(text).ok_or_else(|| "it is no TOML inline table".to_owned())?
+            }
+            (None, None) => return Err(self.is_not("a table")),
+        };
+        if let Some(other) = table.keys().find(|name| !names.contains(&name.as_str())) {
+            return Err(format!("{other} in it is none of {}", names.join(", ")));
+        }
+        let mut numbers = [0; N];
+        for (name, number) in names.into_iter().zip(&mut numbers) {
+            let value = table.get(name).ok_or_else(|| format!("{name} is missing in it"))?;
+            let raw = Raw { value, untyped: false, default: None };
+            *number = raw.integer(bounds.clone()).map_err(|problem| format!("{name} in it: {problem}"))?;
+        }
+        Ok(numbers)
+    }
+
     /// A duration within bounds.
     pub(super) fn duration(&self, bounds: &Durations) -> Result<Duration, String> {
         let without_unit = |number: &str| {
@@ -294,6 +319,13 @@ fn array(text: &str) -> Option<Vec<Value>> {
     let mut document = Toml::from_str::<Dict>(&format!("list = {text}")).ok()?;
     let list = document.remove("list")?.into_array()?;
     document.is_empty().then_some(list)
+}
+
+/// The entries of a TOML inline table, and nothing but one.
+fn inline_table(text: &str) -> Option<Dict> {
+    let mut document = Toml::from_str::<Dict>(&format!("table = {text}")).ok()?;
+    let table = document.remove("table")?.into_dict()?;
+    document.is_empty().then_some(table)
 }
 
 /// The durations that a key may have.

@@ -41,7 +41,8 @@ const CONTRACT: &[Row] = &[
     row("keys.foreign",               Some("\"report\""),                     "'revoke'",             "revoke"),
     row("keys.compromised",            Some("\"replace\""),                    "'report'",             "report"),
     row("keys.verify",                Some("true"),                           "false",                "false"),
-    row("keys.verify_timeout",        Some("\"60s\""),                        "'2s'",                 "2s"),
+    row("keys.verify_for",            Some("\"15s\""),                        "'0s'",                 "0s"),
+    row("keys.verify_timeout",        Some("\"60s\""),                        "'31s'",                "31s"),
     row("parameters.name",            Some("\"/iam_users/{UserName}_keys\""), "'/k/{UserName}'",      "/k/{UserName}"),
     row("parameters.kms_key_id",      None,                                   "'alias/k'",            "alias/k"),
     row("stream.poll_interval",       Some("\"250ms\""),                      "'50ms'",               "50ms"),
@@ -58,6 +59,10 @@ const CONTRACT: &[Row] = &[
     row("deletions.max_percent",      Some("20"),                             "100",                  "100"),
     row("deletions.window",           Some("\"1h\""),                         "'10s'",                "10s"),
     row("executor.concurrency",       Some("16"),                             "256",                  "256"),
+    row("pace.iam",                   Some("{ start = 20, most = 1000 }"),    "{ start = 1, most = 2 }", "{ start = 1, most = 2 }"),
+    row("pace.parameter_reads",       Some("{ start = 10, most = 1000 }"),    "{ start = 1, most = 2 }", "{ start = 1, most = 2 }"),
+    row("pace.parameter_lists",       Some("{ start = 10, most = 1000 }"),    "{ start = 1, most = 2 }", "{ start = 1, most = 2 }"),
+    row("pace.parameter_writes",      Some("{ start = 10, most = 1000 }"),    "{ start = 1, most = 2 }", "{ start = 1, most = 2 }"),
     row("lease.ttl",                  Some("\"15s\""),                        "'2s'",                 "2s"),
     row("http.listen",                Some("\"0.0.0.0:8080\""),               "'[::1]:0'",            "[::1]:0"),
     row("http.expose_users",          None,                                   "true",                 "true"),
@@ -173,7 +178,7 @@ fn the_default_files_bounds_are_those_that_are_enforced() {
             bounds = None;
         }
     }
-    assert_eq!(compared, 14);
+    assert_eq!(compared, 18);
 }
 
 fn names() -> Vec<String> {
@@ -261,6 +266,18 @@ fn values_are_refused_with_what_would_be_valid() {
             ["lease.ttl", "\"1s\"", "less than 2s", "from 2s to 10m"]),
         ("", &[("IUC_ORPHANS__SWEEPS", "0")],
             ["orphans.sweeps", "0", "less than 1", "1 to 100"]),
+        ("[pace.iam]\nstart = 0", &[],
+            ["pace.iam", "{ most = 1000, start = 0 } | source: file FILE", "start in it: it is less than 1", "from 1 to 10000"]),
+        ("", &[("IUC_PACE__IAM", "{ start = 5 }")],
+            ["pace.iam", "\"{ start = 5 }\"", "most is missing in it", "{ start = 20, most = 1000 }"]),
+        ("", &[("IUC_PACE__PARAMETER_READS", "{ start = 9, most = 8 }")],
+            ["pace.parameter_reads", "9", "start is more than most", "from 1 to 10000"]),
+        ("", &[("IUC_PACE__PARAMETER_WRITES", "{ start = 9, most = 10, least = 1 }")],
+            ["pace.parameter_writes", "9", "least in it is none of start, most", "from 1 to 10000"]),
+        ("pace.parameter_lists = 3", &[],
+            ["pace.parameter_lists", "3", "it is a whole number, not a table", "from 1 to 10000"]),
+        ("", &[("IUC_PACE__PARAMETER_LISTS", "3")],
+            ["pace.parameter_lists", "\"3\"", "no TOML inline table", "from 1 to 10000"]),
         // Words.
         ("[users]\nadopt = 'allways'", &[],
             ["users.adopt", "\"allways\"", "did you mean always?", "one of never, tagged, always"]),
@@ -316,6 +333,9 @@ fn values_are_refused_with_what_would_be_valid() {
         ("keys.rotate_after = '2s'\nkeys.delete_after = '4s'", &[("IUC_KEYS__MIN_OVERLAP", "3s")],
             ["keys.min_overlap", "\"3s\"",
              "more than keys.delete_after − keys.rotate_after: keys.delete_after (\"4s\" from file FILE)", "at most 2s, or unset"]),
+        ("keys.verify_timeout = '20s'", &[],
+            ["keys.verify_for", "\"15s\" | source: the default",
+             "more than half of keys.verify_timeout (\"20s\" from file FILE)", "at most 10s"]),
         ("", &[("IUC_STREAM__POLL_INTERVAL", "2s")],
             ["stream.poll_interval", "\"2s\"",
              "more than stream.idle_interval (\"1s\" from the default)", "at most"]),

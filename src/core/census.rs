@@ -265,6 +265,7 @@ mod tests {
             foreign: ForeignKeys::Report,
             compromised: crate::core::policy::CompromisedKeys::Replace,
             verify: true,
+            verify_for: Duration::from_secs(15),
             verify_timeout: Duration::from_secs(60),
             orphan_scope: crate::core::policy::OrphanScope::Owned,
             include_console_users: false,

@@ -121,6 +121,20 @@ impl<'a> Facts<'a> {
         }
     }
 
+    /// Whether somebody waits for the key in hand: no key is published that works.
+    pub(super) fn waited_for(&self) -> bool {
+        self.current.is_none_or(|current| !current.active || self.is_compromised(&current.id))
+    }
+
+    /// Whether the key in hand may be published. One that nobody waits for is proven for longer, unless the
+    /// process ends.
+    pub(super) fn proven(&self, hand: &Hand) -> bool {
+        let policy = self.view.policy;
+        let at_once = self.waited_for() || self.view.stop_by.is_some();
+        let over = if at_once { Duration::ZERO } else { policy.verify_for };
+        !policy.verify || hand.proofs.suffice(over)
+    }
+
     pub(super) fn document(&self) -> Option<&'a KeyDocument> {
         self.view.observed.stored.document()
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::observed::Observed;
 use super::parameter::{Belief, Tier};
+use super::proofs::Proofs;
 use super::quarantine::Case;
 use super::secret::Secret;
 use super::time::Timestamp;
@@ -40,8 +41,8 @@ pub struct Hand {
     pub opened: Timestamp,
     /// When the key came back from IAM, by our clock.
     pub minted: Timestamp,
-    /// Whether AWS has accepted a call signed with it.
-    pub proven: bool,
+    /// What AWS has said to calls signed with it.
+    pub proofs: Proofs,
     /// Whether the key is to be deleted, and why: it could not be proven or published.
     pub rejected: Option<String>,
     /// The last PutParameter that brought no answer: it may still take effect.

@@ -49,6 +49,8 @@ pub struct View<'a> {
     pub sweep: u64,
     /// The user that the controller itself runs as, when it is one.
     pub own_user: Option<&'a UserId>,
+    /// The process ends: by then a key in hand is published or given up.
+    pub stop_by: Option<Timestamp>,
 }
 
 /// What a user's state is, for people.
@@ -111,10 +113,17 @@ pub enum Evidence {
 pub enum Next {
     /// Make this change.
     Do(Step),
-    /// Sign a call with the key in hand.
+    /// Sign a call with the key in hand, on a connection of its own.
     Prove,
     /// Ask of which tier the parameter is.
     ReadTier,
+    /// The next proof of the key in hand is not due yet. Nothing else is to be done before.
+    ProveLater {
+        /// When it is.
+        at: Timestamp,
+        /// Whether somebody waits for the key.
+        waited_for: bool,
+    },
     /// List what stands in the way of DeleteUser.
     ListLeftovers,
     /// Ask whether the user is a person's.
@@ -208,9 +217,11 @@ pub fn plan(view: &View<'_>) -> Plan {
     Plan { next: Next::Rest { state: Some(State::Ready), due: None }, rule: "ready", why: String::new() }
 }
 
-/// What rests on the document waits while a leader before us may have written another one.
+/// What rests on the document waits while a leader before us may have written another one. Of a user that
+/// is being removed every key goes, whatever the document says.
 fn settle_document(next: Next, facts: &Facts<'_>) -> Next {
-    match (next, facts.document_unsettled()) {
+    let condemned = facts.view.memory.condemned.is_some();
+    match (next, facts.document_unsettled().filter(|_| !condemned)) {
         (Next::Do(step), Some(until)) if step.rests_on_the_document() => {
             Next::WaitUntil(until, State::Pending)
         }

@@ -33,7 +33,9 @@ pub struct Policy {
     pub compromised: CompromisedKeys,
     /// Whether a new key must be accepted by AWS before it is published.
     pub verify: bool,
-    /// How long to wait for that.
+    /// Over how long a time AWS must go on accepting a key that nobody waits for.
+    pub verify_for: Duration,
+    /// How long to wait for all of that.
     pub verify_timeout: Duration,
 }
 

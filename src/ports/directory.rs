@@ -47,8 +47,13 @@ pub struct MintedKey {
 /// [`create_key`](Directory::create_key). A change of a user that is gone answers
 /// [`Fault::NotFound`](super::Fault::NotFound).
 pub trait Directory: Send + Sync {
-    /// One page of all users of the account, in IAM's order. The token is the previous page's `next`.
-    fn glance(&self, token: Option<&str>) -> impl Future<Output = Result<Page<Glance>, CallError>> + Send;
+    /// One page of all users of the account, in IAM's order, with at most so many users. The token is the
+    /// `next` of the previous page, which was asked for with the same number.
+    fn glance(
+        &self,
+        token: Option<&str>,
+        most: u32,
+    ) -> impl Future<Output = Result<Page<Glance>, CallError>> + Send;
 
     /// `Ok(None)` when IAM says that there is no such user.
     fn user(&self, name: &UserName) -> impl Future<Output = Result<Option<User>, CallError>> + Send;

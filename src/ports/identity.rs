@@ -32,12 +32,15 @@ impl Caller {
 }
 
 /// What AWS said to a call that was signed with a new key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// The key works.
     Accepted,
-    /// AWS does not know the key yet.
-    NotYet,
+    /// The server that answered does not know the key yet.
+    Refused {
+        /// With which code.
+        code: String,
+    },
 }
 
 /// Who a key belongs to. Implemented by STS and by the simulated account.
@@ -45,7 +48,8 @@ pub trait Identity: Send + Sync {
     /// Who the controller itself is.
     fn caller(&self) -> impl Future<Output = Result<Caller, CallError>> + Send;
 
-    /// Signs a call with the given key. A refusal is [`Proof::NotYet`], not an error.
+    /// Signs a call with the given key, on a connection that no other call uses: another server may answer
+    /// each. A refusal is [`Proof::Refused`], not an error.
     fn prove(
         &self,
         key: &AccessKeyId,

@@ -49,7 +49,7 @@ impl Vault for Untouched {
 }
 
 impl Directory for Untouched {
-    async fn glance(&self, _token: Option<&str>) -> Result<Page<Glance>, CallError> {
+    async fn glance(&self, _token: Option<&str>, _most: u32) -> Result<Page<Glance>, CallError> {
         unreachable!("{NOT_HERE}")
     }
     async fn user(&self, _name: &UserName) -> Result<Option<User>, CallError> {

@@ -7,6 +7,7 @@ use crate::core::memory::{Hand, Memory, Mint};
 use crate::core::observed::{Key, Observed, Tags, User};
 use crate::core::plan::Plan;
 use crate::core::policy::Policy;
+use crate::core::proofs::Proofs;
 use crate::core::step::Step;
 use crate::core::tags;
 use crate::core::time::Timestamp;
@@ -52,7 +53,7 @@ impl<P: Ports> Reconciler<P> {
                     request_id = receipt.request_id, "changed"
                 );
                 file.conflicts = 0;
-                observed.after(step, &mut file.memory, now);
+                observed.after(step, &plan.why, &mut file.memory, now);
                 Ok(())
             }
             Err(ChangeError::LeaseEnds) => Err(Look::Stopped),
@@ -69,7 +70,7 @@ impl<P: Ports> Reconciler<P> {
         file: &mut File,
     ) -> Result<(), Look> {
         let Some(expected) = &observed.user else { return Ok(()) };
-        let call = self.ports.directory().user(name);
+        let call = || self.ports.directory().user(name);
         let seen = self.pace.read(&self.ports, Lane::Iam, call).await?;
         let condemned = file.memory.condemned.as_ref() == Some(&expected.id);
         let Policy { ownership, orphan_scope, .. } = &self.policy;
@@ -170,7 +171,7 @@ impl<P: Ports> Reconciler<P> {
                     secret: minted.secret,
                     opened: at,
                     minted: AwsTime::of(self.ports.clock()).now,
-                    proven: !self.policy.verify,
+                    proofs: Proofs::default(),
                     rejected: None,
                     unanswered_put: None,
                 });

@@ -30,16 +30,13 @@ use crate::core::step::Step;
 use crate::core::time::Timestamp;
 use crate::core::user::{UserId, UserName};
 use crate::lease::Guard;
-use crate::pace::{ChangeError, Lane, Pace};
+use crate::pace::{ChangeError, LEFTOVER_CALLS, Lane, Pace};
 use crate::ports::{CallError, Directory, Fault, Identity, Ports, Proof, UsersTable, Vault};
 use crate::registry::{Registry, Report};
 use crate::removals::{Removal, Removals};
 
 /// A look makes at most this many steps; the longest teardown that IAM's quotas allow has fewer.
 const MAX_STEPS: usize = 256;
-
-/// Pause before AWS is asked again whether it knows a new key.
-const PROVE_PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Pause before a look that met something unexpected is repeated.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
@@ -82,6 +79,13 @@ pub enum Look {
     },
     /// Look again at this time, by AWS's clock.
     Again(Timestamp),
+    /// The key in hand is to be proven again.
+    Proving {
+        /// When, by AWS's clock.
+        at: Timestamp,
+        /// Whether somebody waits for the key.
+        waited_for: bool,
+    },
     /// A call failed.
     Failed(CallError),
     /// The lease ends; nothing may be changed any more.
@@ -106,8 +110,9 @@ impl From<CallError> for Look {
 impl<P: Ports> Reconciler<P> {
     /// Looks at all spellings of one name, the removed ones first.
     ///
-    /// Forgets spellings that are neither in the table nor waiting for anything.
-    pub async fn reconcile(&self, ledger: &mut Ledger, trigger: Trigger) -> Look {
+    /// Forgets spellings that are neither in the table nor waiting for anything. With `stop_by`, the process
+    /// ends, and keys in hand are published or given up by then.
+    pub async fn reconcile(&self, ledger: &mut Ledger, trigger: Trigger, stop_by: Option<Timestamp>) -> Look {
         let served = match self.served(ledger).await {
             Ok(served) => served,
             Err(error) => return error.into(),
@@ -118,7 +123,7 @@ impl<P: Ports> Reconciler<P> {
         for name in names {
             let desired = served.desired(&name);
             let Some(file) = ledger.files.get_mut(&name) else { continue };
-            let mut look = self.look(&name, &desired, file, trigger).await;
+            let mut look = self.look(&name, &desired, file, trigger, stop_by).await;
             if let Look::Settled { due } = &mut look
                 && desired == Desired::Absent
                 && !file.has_obligation()
@@ -153,7 +158,7 @@ impl<P: Ports> Reconciler<P> {
         if present.len() > 1 {
             // IAM finds a user by any spelling of its name; some emulators only by its own.
             for name in &present {
-                let call = self.ports.directory().user(name);
+                let call = || self.ports.directory().user(name);
                 user = self.pace.read(&self.ports, Lane::Iam, call).await?.map(|user| user.name);
                 if user.as_ref().is_some_and(|user| present.contains(user)) {
                     break;
@@ -163,13 +168,22 @@ impl<P: Ports> Reconciler<P> {
         Ok(Served { present, user })
     }
 
-    async fn look(&self, name: &UserName, desired: &Desired, file: &mut File, trigger: Trigger) -> Look {
-        let mut observed = match self.observe(name, file).await {
-            Ok(observed) => observed,
-            Err(error) => {
-                self.report_failure(name, &error);
-                return error.into();
-            }
+    async fn look(
+        &self,
+        name: &UserName,
+        desired: &Desired,
+        file: &mut File,
+        trigger: Trigger,
+        stop_by: Option<Timestamp>,
+    ) -> Look {
+        let seen = file.seen.take().filter(|_| trigger == Trigger::Proof);
+        let mut fresh = seen.is_none();
+        let mut observed = match seen {
+            Some(observed) => observed,
+            None => match self.sight(name, file).await {
+                Ok(observed) => observed,
+                Err(look) => return look,
+            },
         };
         // What IAM still lists when no read is late any more was not deleted: IAM may refuse to know a
         // key that is seconds old.
@@ -191,15 +205,27 @@ impl<P: Ports> Reconciler<P> {
                 reads_settled: file.reads_settled(time.now),
                 sweep,
                 own_user: self.own_user.as_ref(),
+                stop_by,
             };
             let plan = plan(&view);
+            if !fresh && !matches!(plan.next, Next::Prove | Next::ProveLater { .. }) {
+                // What is more than one more proof is planned on what is there now.
+                fresh = true;
+                observed = match self.sight(name, file).await {
+                    Ok(observed) => observed,
+                    Err(look) => return look,
+                };
+                continue;
+            }
             tracing::debug!(user = %name, rule = plan.rule, why = plan.why, "planned");
             self.report(&view, &plan);
             match self.carry_out(name, desired, &plan, &mut observed, file, trigger).await {
                 Ok(()) => {}
                 Err(look) => {
-                    if let Look::Failed(error) = &look {
-                        self.report_failure(name, error);
+                    match &look {
+                        Look::Failed(error) => self.report_failure(name, error),
+                        Look::Proving { .. } => file.seen = Some(observed),
+                        Look::Settled { .. } | Look::Again(_) | Look::Stopped => {}
                     }
                     return look;
                 }
@@ -207,6 +233,13 @@ impl<P: Ports> Reconciler<P> {
         }
         tracing::error!(user = %name, "a look did not end; it goes on later");
         Look::Again(AwsTime::of(self.ports.clock()).now + LOOK_AGAIN)
+    }
+
+    async fn sight(&self, name: &UserName, file: &mut File) -> Result<Observed, Look> {
+        self.observe(name, file).await.map_err(|error| {
+            self.report_failure(name, &error);
+            error.into()
+        })
     }
 
     /// Does what the plan says. `Err` ends the look.
@@ -230,11 +263,15 @@ impl<P: Ports> Reconciler<P> {
                 Err(Look::Settled { due: due.iter().copied().chain(read).min() })
             }
             Next::WaitUntil(until, _) => Err(Look::Again(*until)),
-            Next::Prove => self.prove(file).await,
+            Next::Prove => {
+                self.prove(file).await;
+                Ok(())
+            }
+            Next::ProveLater { at, waited_for } => Err(Look::Proving { at: *at, waited_for: *waited_for }),
             Next::ReadTier => {
                 let parameter = self.template.name_for(name);
-                let call = self.ports.vault().tier(&parameter);
-                let tier = match self.pace.read(&self.ports, Lane::ParameterReads, call).await {
+                let call = || self.ports.vault().tier(&parameter);
+                let tier = match self.pace.read(&self.ports, Lane::ParameterLists, call).await {
                     // Nothing waits for a permission: what was refused is refused.
                     Err(error) if error.fault == Fault::Denied => {
                         tracing::warn!(user = %name, %error, "the parameter's tier cannot be read");
@@ -246,7 +283,8 @@ impl<P: Ports> Reconciler<P> {
                 Ok(())
             }
             Next::ListLeftovers => {
-                let call = self.ports.directory().leftovers(name);
+                let call = || self.ports.directory().leftovers(name);
+                self.pace.besides(&self.ports, Lane::Iam, LEFTOVER_CALLS).await;
                 match self.pace.read(&self.ports, Lane::Iam, call).await {
                     Ok(leftovers) => {
                         observed.leftovers = Some(leftovers);
@@ -284,18 +322,15 @@ impl<P: Ports> Reconciler<P> {
         }
     }
 
-    async fn prove(&self, file: &mut File) -> Result<(), Look> {
-        let Mint::InHand(hand) = &mut file.memory.mint else { return Ok(()) };
-        match self.ports.identity().prove(&hand.id, &hand.secret).await {
-            Ok(Proof::Accepted) => {
-                hand.proven = true;
-                Ok(())
-            }
-            Ok(Proof::NotYet) => Err(Look::Again(AwsTime::of(self.ports.clock()).now + PROVE_PAUSE)),
-            Err(error) => {
-                tracing::debug!(%error, "a new key could not be proven yet");
-                Err(Look::Again(AwsTime::of(self.ports.clock()).now + PROVE_PAUSE))
-            }
+    async fn prove(&self, file: &mut File) {
+        let Mint::InHand(hand) = &mut file.memory.mint else { return };
+        let call = self.ports.identity().prove(&hand.id, &hand.secret);
+        let answer = self.pace.attempt(&self.ports, Lane::Proofs, call).await;
+        let now = AwsTime::of(self.ports.clock()).now;
+        match answer {
+            Ok(Proof::Accepted) => hand.proofs.accepted(now, self.policy.verify_for),
+            Ok(Proof::Refused { code }) => hand.proofs.refused(&code, now),
+            Err(error) => hand.proofs.unanswered(error.to_string(), now),
         }
     }
 

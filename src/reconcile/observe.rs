@@ -75,8 +75,8 @@ pub async fn observe<P: Ports>(
 
 /// IAM's side of the user.
 async fn directory<P: Ports>(ports: &P, pace: &Pace, name: &UserName) -> Result<Observed, CallError> {
-    let user = pace.read(ports, Lane::Iam, ports.directory().user(name));
-    let keys = pace.read(ports, Lane::Iam, ports.directory().keys(name));
+    let user = pace.read(ports, Lane::Iam, || ports.directory().user(name));
+    let keys = pace.read(ports, Lane::Iam, || ports.directory().keys(name));
     let (user, keys) = try_join(user, keys).await?;
     let keys = if user.is_some() { keys.unwrap_or_default() } else { Vec::new() };
     Ok(Observed { user, keys, ..Observed::nothing() })
@@ -87,8 +87,8 @@ async fn directory<P: Ports>(ports: &P, pace: &Pace, name: &UserName) -> Result<
 /// # Errors
 /// When a call fails: nobody is taken for a machine for want of an answer.
 pub async fn sign_in<P: Ports>(ports: &P, pace: &Pace, name: &UserName) -> Result<SignIn, CallError> {
-    let console = pace.read(ports, Lane::Iam, ports.directory().has_console_login(name));
-    let mfa = pace.read(ports, Lane::Iam, ports.directory().has_mfa_device(name));
+    let console = pace.read(ports, Lane::Iam, || ports.directory().has_console_login(name));
+    let mfa = pace.read(ports, Lane::Iam, || ports.directory().has_mfa_device(name));
     let (console, mfa) = try_join(console, mfa).await?;
     Ok(SignIn { console, mfa })
 }
@@ -101,7 +101,7 @@ async fn read<P: Ports>(
     name: &UserName,
 ) -> Result<Reading, CallError> {
     let parameter = template.name_for(name);
-    match pace.read(ports, Lane::ParameterReads, ports.vault().get(&parameter)).await {
+    match pace.read(ports, Lane::ParameterReads, || ports.vault().get(&parameter)).await {
         // Its user can be removed all the same.
         Err(error) if error.fault == Fault::KmsKey => {
             Ok(Reading { stored: Stored::Locked { reason: error.to_string() }, version: None })

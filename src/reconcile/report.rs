@@ -18,7 +18,9 @@ impl<P: Ports> Reconciler<P> {
             Next::Do(_) if plan.rule == "teardown" || plan.rule == "delete_parameter" => {
                 Some(State::Deleting)
             }
-            Next::Do(_) | Next::Prove | Next::ReadTier | Next::AskSignIn => Some(State::Pending),
+            Next::Do(_) | Next::Prove | Next::ProveLater { .. } | Next::ReadTier | Next::AskSignIn => {
+                Some(State::Pending)
+            }
         };
         match state {
             None => self.registry.remove(view.name.as_str()),

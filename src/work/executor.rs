@@ -21,6 +21,7 @@ use super::before_first::BeforeFirst;
 use super::queue::Queue;
 use crate::core::memory::Mint;
 use crate::core::quarantine::Case;
+use crate::core::time::Timestamp;
 use crate::core::user::{FoldedName, UserId, UserName};
 use crate::feed::{Change, Ticket};
 use crate::heartbeat::Heartbeat;
@@ -45,6 +46,10 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause after a failure while a key is in hand: it is given up when it is not published within
 /// minutes, and a throttled SSM refuses many calls in a row.
 const LONGEST_IN_HAND: Duration = Duration::from_secs(10);
+
+/// What is left of the time to stop when keys that AWS has not accepted are given up: for reading the user and
+/// for deleting its key.
+const GIVE_UP: Duration = Duration::from_secs(8);
 
 /// How soon a user is looked at again for whom too little was left of the lease.
 const LEASE_PAUSE: Duration = Duration::from_secs(1);
@@ -103,7 +108,7 @@ pub enum Request {
 #[derive(Debug)]
 enum Note {
     Spelling,
-    Removed(crate::core::time::Timestamp),
+    Removed(Timestamp),
     Orphan(UserId),
     Quarantine(Option<Case>),
     Restore(Removal),
@@ -135,26 +140,31 @@ pub struct Executor<P: Ports> {
     concurrency: NonZeroUsize,
     depth: IntGauge,
     beat: Heartbeat,
-    last_change: Option<crate::core::time::Timestamp>,
+    last_change: Option<Timestamp>,
     before_first: BeforeFirst,
+    /// How long it has to end once it is told to.
+    patience: Duration,
     queue: Queue<FoldedName>,
     slots: BTreeMap<FoldedName, Slot>,
     running: JoinSet<Finished>,
     names: HashMap<Id, FoldedName>,
-    stopping: bool,
+    /// It ends: by then every key in hand is published or given up.
+    stop_by: Option<Timestamp>,
 }
 
 impl<P: Ports> Executor<P> {
     /// An executor with nothing to do.
     ///
-    /// `last_change` is the last time at which a leader before this one may have changed something.
+    /// `last_change` is the last time at which a leader before this one may have changed something,
+    /// `patience` how long it has to end once it is told to.
     pub fn new(
         reconciler: Arc<Reconciler<P>>,
         concurrency: NonZeroUsize,
         depth: IntGauge,
         beat: Heartbeat,
-        last_change: Option<crate::core::time::Timestamp>,
+        last_change: Option<Timestamp>,
         before_first: BeforeFirst,
+        patience: Duration,
     ) -> Self {
         Self {
             reconciler,
@@ -163,11 +173,12 @@ impl<P: Ports> Executor<P> {
             beat,
             last_change,
             before_first,
+            patience,
             queue: Queue::new(),
             slots: BTreeMap::new(),
             running: JoinSet::new(),
             names: HashMap::new(),
-            stopping: false,
+            stop_by: None,
         }
     }
 
@@ -183,7 +194,7 @@ impl<P: Ports> Executor<P> {
             self.beat.beat(self.reconciler.ports.clock().monotonic());
             self.start_work();
             self.before_first.tell(self.reconciler.ports.clock().monotonic());
-            if self.stopping && self.running.is_empty() && !self.holds_a_secret() {
+            if self.stop_by.is_some() && self.running.is_empty() && !self.holds_a_secret() {
                 return;
             }
             let next = self.patience();
@@ -191,12 +202,25 @@ impl<P: Ports> Executor<P> {
                 (!self.running.is_empty()).then(|| self.running.join_next_with_id()).into();
             tokio::select! {
                 biased;
-                () = stop.cancelled(), if !self.stopping => self.stopping = true,
+                () = stop.cancelled(), if self.stop_by.is_none() => self.begin_to_stop(),
                 Some(Some(result)) = finished => self.finish(result),
-                Some(change) = changes.recv(), if !self.stopping => self.take_change(change),
-                Some(request) = requests.recv(), if !self.stopping => self.take_request(request),
+                Some(change) = changes.recv(), if self.stop_by.is_none() => self.take_change(change),
+                Some(request) = requests.recv(), if self.stop_by.is_none() => self.take_request(request),
                 () = time::sleep(next) => {}
             }
+        }
+    }
+
+    /// Takes no new users. A key in hand need not be proven for as long as it would be otherwise, so each is
+    /// looked at now.
+    fn begin_to_stop(&mut self) {
+        let slack = GIVE_UP.min(self.patience / 2);
+        self.stop_by = Some(AwsTime::of(self.reconciler.ports.clock()).now + (self.patience - slack));
+        let holding = self.slots.iter().filter(|(_, slot)| slot.ledger.as_ref().is_some_and(in_hand));
+        let keys: Vec<FoldedName> = holding.map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.queue.add(key.clone());
+            self.queue.hurry(&key);
         }
     }
 
@@ -294,7 +318,7 @@ impl<P: Ports> Executor<P> {
                 continue;
             };
             let Some(mut ledger) = slot.ledger.take() else { continue };
-            if self.stopping && !in_hand(&ledger) {
+            if self.stop_by.is_some() && !in_hand(&ledger) {
                 slot.ledger = Some(ledger);
                 self.queue.done(&key);
                 continue;
@@ -305,7 +329,7 @@ impl<P: Ports> Executor<P> {
             slot.in_work = (std::mem::take(&mut slot.tickets), std::mem::take(&mut slot.holds));
             slot.at_risk = obligations(&ledger);
             let trigger = slot.trigger.take().unwrap_or(Trigger::Retry);
-            let task = self.running.spawn(work(self.reconciler.clone(), ledger, trigger));
+            let task = self.running.spawn(work(self.reconciler.clone(), ledger, trigger, self.stop_by));
             self.names.insert(task.id(), key);
         }
         self.depth.set(i64::try_from(self.queue.ready()).unwrap_or(i64::MAX));
@@ -371,6 +395,14 @@ impl<P: Ports> Executor<P> {
                 slot.trigger.get_or_insert(Trigger::Retry);
                 self.queue.add_at(key.clone(), monotonic + at.since(now).max(SHORTEST_PAUSE));
             }
+            Look::Proving { at, waited_for } => {
+                // A rotation is proven for longer than a sweep is to take; the key before it works.
+                if waited_for {
+                    slot.holds.extend(holds);
+                }
+                slot.trigger.get_or_insert(Trigger::Proof);
+                self.queue.add_at(key.clone(), monotonic + at.since(now));
+            }
             Look::Failed(error) => {
                 let longest = if in_hand(&ledger) { LONGEST_IN_HAND } else { Duration::MAX };
                 let pause = backoff::delay(ledger.failures, clock.random()).min(longest);
@@ -415,12 +447,7 @@ fn obligations(ledger: &Ledger) -> Vec<(UserName, Note)> {
     notes
 }
 
-fn take_note(
-    ledger: &mut Ledger,
-    name: UserName,
-    note: Note,
-    last_change: Option<crate::core::time::Timestamp>,
-) {
+fn take_note(ledger: &mut Ledger, name: UserName, note: Note, last_change: Option<Timestamp>) {
     let file = ledger.files.entry(name).or_default();
     let memory = &mut file.memory;
     memory.last_change = memory.last_change.or(last_change);
@@ -440,13 +467,19 @@ fn take_note(
 }
 
 /// One look, and what has to be stored before its stream records count as handled.
-async fn work<P: Ports>(reconciler: Arc<Reconciler<P>>, mut ledger: Ledger, trigger: Trigger) -> Finished {
+async fn work<P: Ports>(
+    reconciler: Arc<Reconciler<P>>,
+    mut ledger: Ledger,
+    trigger: Trigger,
+    stop_by: Option<Timestamp>,
+) -> Finished {
     let clock = reconciler.ports.clock();
     let begun = clock.monotonic();
-    let mut look = reconciler.reconcile(&mut ledger, trigger).await;
+    let mut look = reconciler.reconcile(&mut ledger, trigger, stop_by).await;
     reconciler.metrics.looked(trigger, &look, clock.monotonic().saturating_sub(begun));
     let long = match &look {
         Look::Again(at) => at.since(AwsTime::of(clock).now) > PARK_WAIT,
+        Look::Proving { waited_for, .. } => !waited_for,
         Look::Failed(_) => ledger.failures + 1 >= PARK_AFTER,
         Look::Settled { .. } | Look::Stopped => false,
     };

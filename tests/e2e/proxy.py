@@ -30,6 +30,8 @@ class Call:
     signed_by: str | None = None
     status: int | None = None
     fate: str = "forwarded"
+    #: Of the client: which connection it came on.
+    connection: tuple | None = None
 
     @property
     def user(self):
@@ -206,6 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         proxy = self.server.proxy
         call = parse(self.server.service, self.headers, body)
+        call.connection = self.client_address
         rule = proxy.rule_for(call)
         if rule is None:
             return self._reply(*self._forward(call, body))

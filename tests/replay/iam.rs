@@ -257,7 +257,7 @@ async fn a_glance_passes_over_what_is_no_user() {
         &format!("<UserDetailList>{page}</UserDetailList><IsTruncated>true</IsTruncated><Marker>EXAMPLE/m+1==</Marker>"),
     )])
     .await;
-    let page = aws.ports.directory().glance(Some("before")).await.unwrap();
+    let page = aws.ports.directory().glance(Some("before"), 250).await.unwrap();
     assert_eq!(page.next.as_deref(), Some("EXAMPLE/m+1=="));
     let [mail, bare] = page.items.as_slice() else { panic!("{page:?}") };
     assert_eq!(mail.user.boundary.as_deref(), Some(BOUNDARY));
@@ -267,6 +267,6 @@ async fn a_glance_passes_over_what_is_no_user() {
     let sent = aws.only();
     assert_eq!(sent.action(), "GetAccountAuthorizationDetails");
     assert!(
-        sent.has("Filter.member.1", "User") && sent.has("MaxItems", "1000") && sent.has("Marker", "before")
+        sent.has("Filter.member.1", "User") && sent.has("MaxItems", "250") && sent.has("Marker", "before")
     );
 }

@@ -9,6 +9,7 @@ use iam_user_controller::core::policy::ForeignKeys;
 use tracing::Level;
 
 use crate::account::{TABLE, TABLE_ARN};
+use crate::beside::Beside;
 use crate::harness::{Act, Report, Scenario};
 use crate::matrix::Log;
 use crate::program;
@@ -136,6 +137,8 @@ fn scenario(attempts: &[Attempt]) -> Scenario {
             .at(secs(150), put(row))
             .at(secs(151), remove(row));
     }
+    // A seal that somebody made up may be of another state table, as far as anybody can tell.
+    scenario.besides.push((secs(1), Beside { other_state: false, bare: false, first: true }));
     // Whoever writes an honest row gets a user.
     scenario.at(secs(3), put("honest"))
 }

@@ -16,7 +16,7 @@ use iam_user_controller::core::observed::{Leftover, Tags};
 use iam_user_controller::core::user::UserName;
 use tokio_util::sync::CancellationToken;
 
-use crate::account::{Account, AccountSettings, Made, ReplicaPorts, SEAL, TABLE, TABLE_ARN, World};
+use crate::account::{Account, AccountSettings, Made, Quotas, ReplicaPorts, SEAL, TABLE, TABLE_ARN, World};
 use crate::beside::Beside;
 use crate::faults::{Call, Fired, Outage, Weather};
 use crate::invariants::{self, Excuse};
@@ -241,6 +241,10 @@ pub(crate) struct Report {
     pub(crate) trace: Vec<String>,
     /// Which call was which number, when text was kept.
     pub(crate) call_log: Vec<Made>,
+    /// What became of calls to which a quota applies.
+    pub(crate) quotas: Vec<Quotas>,
+    /// How many keys were published before every host of AWS knew them.
+    pub(crate) too_early: u64,
     /// How many changes reached AWS after the lease under which they were sent.
     pub(crate) overtaken: u32,
     /// How often the lease was taken.
@@ -350,6 +354,8 @@ where
         violations,
         trace: world.trace.lines().to_vec(),
         call_log: world.call_log.clone(),
+        quotas: world.quotas.clone(),
+        too_early: world.book.too_early,
         overtaken: world.book.overtaken(),
         leases: world.book.newest_token(),
     }
@@ -565,7 +571,10 @@ impl Stage<'_> {
             Act::Clock(replica, offset_ms, rate) => self.account.set_clock(*replica, *offset_ms, *rate),
             Act::StateTable(weather) => self.account.operate(|world| world.faults.weather = *weather),
             Act::Kill(replica) => self.account.crash(*replica),
-            Act::Terminate(replica) => self.shutdowns.borrow()[*replica].cancel(),
+            Act::Terminate(replica) => {
+                self.shutdowns.borrow()[*replica].cancel();
+                self.account.operate(|world| world.stopped_ms = Some(world.now));
+            }
             Act::Jump(time) => {
                 self.account.sleep(true);
                 tokio::time::sleep(DELIVERED).await;

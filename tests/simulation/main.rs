@@ -7,7 +7,7 @@
 //! at every call of every story, `replicas` a leader that stands still at every call, `regions` two of them,
 //! `flapping` a state table that does not keep well, `swarm` random histories, `outsiders` who else is in them,
 //! `quarantine` what AWS and outsiders say of leaked keys, `year` a long one, `crowd` one of many users,
-//! `wrong` wrong programs that they have to catch; `safety`, `mass`, `forged` and `teardown` are the
+//! `pages` one of slow lists, `hosts` one of hosts that differ, `wrong` wrong programs that they have to catch; `safety`, `mass`, `forged` and `teardown` are the
 //! histories of which nobody must die who should live.
 
 #![allow(
@@ -32,16 +32,19 @@ mod forged;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod hosts;
+#[cfg(test)]
 mod invariants;
 #[cfg(test)]
 mod mass;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
-#[cfg(test)]
 mod occasions;
 #[cfg(test)]
 mod outsiders;
+#[cfg(test)]
+mod pages;
 #[cfg(test)]
 mod prng;
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub(crate) fn settings(rules: &Rules) -> Settings {
     settings.keys.foreign = policy.foreign;
     settings.keys.compromised = policy.compromised;
     settings.keys.verify = policy.verify;
+    settings.keys.verify_for = policy.verify_for;
     settings.keys.verify_timeout = policy.verify_timeout;
     settings.users.adopt = policy.adopt;
     if let [path, others @ ..] = policy.adopt_paths.as_slice() {
@@ -118,6 +119,13 @@ pub(crate) fn holder(ports: &ReplicaPorts) -> String {
         return "host/1".to_owned();
     }
     format!("replica-{}-{}", ports.replica(), ports.incarnation())
+}
+
+/// How many keys were made, and how many of them were published before every host of AWS knew them.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) keys: u64,
+    pub(crate) too_early: u64,
 }
 
 /// One history of the program as it is.

@@ -65,6 +65,7 @@ fn account(prng: &mut Prng) -> AccountSettings {
     conduct.travel_ms = [(0, 0), (1, 40), (10, 400)][prng.below(3) as usize];
     conduct.page = prng.between(1, 5) as usize;
     conduct.batch = prng.between(1, 6) as usize;
+    conduct.early_per_mille = [0, 300, 700][(conduct.page + conduct.batch) % 3];
     conduct.stream_lag_ms = [0, 500, 3_000][prng.below(3) as usize];
     conduct.shard_life_ms = [4 * 3_600_000, 60_000][prng.below(2) as usize];
     conduct.shard_filter = prng.chance(500);

@@ -38,6 +38,10 @@ pub(crate) enum Flaw {
     RetriesCreateKey,
     /// Keys are published without a proof.
     ProvesNothing,
+    /// One acceptance by one host is taken for all of them.
+    ProvesOnce,
+    /// A key that nobody waits for is proven like a first one.
+    ProvesBriefly,
     /// The `minting` tag is not written before the key is made.
     OpensNoMint,
     /// Users are created without their boundary.
@@ -117,9 +121,11 @@ pub(crate) enum Flaw {
 }
 
 /// Those that random histories have to catch.
-const FLAWS: [Flaw; 31] = [
+const FLAWS: [Flaw; 33] = [
     Flaw::RetriesCreateKey,
     Flaw::ProvesNothing,
+    Flaw::ProvesOnce,
+    Flaw::ProvesBriefly,
     Flaw::OpensNoMint,
     Flaw::ForgetsBoundary,
     Flaw::ErrorMeansNoUser,
@@ -154,6 +160,7 @@ const FLAWS: [Flaw; 31] = [
 impl Flaw {
     fn settings(self, settings: &mut Settings) {
         match self {
+            Self::ProvesBriefly => settings.keys.verify_for = Duration::ZERO,
             Self::RotatesEarly => settings.keys.rotate_after /= 2,
             Self::NoOverlap => settings.keys.min_overlap = Duration::ZERO,
             Self::AdoptsAll => settings.users.adopt = Adopt::Always,
@@ -197,6 +204,13 @@ struct Read {
     shards: BTreeMap<String, ShardId>,
 }
 
+impl Wrong {
+    fn was_accepted(&self, key: &AccessKeyId) -> bool {
+        let mut world = self.right.account().lock();
+        world.iam.key_mut(key).is_some_and(|key| !key.accepted_ms.is_empty())
+    }
+}
+
 fn unclear<T>(answer: &Result<T, CallError>) -> bool {
     answer.as_ref().is_err_and(|error| error.fault == Fault::Indeterminate)
 }
@@ -207,8 +221,8 @@ const UNSEEN: Duration = Duration::from_secs(50);
 const MINTING: &str = "iam-user-controller:minting";
 
 impl Directory for Wrong {
-    async fn glance(&self, token: Option<&str>) -> Result<Page<Glance>, CallError> {
-        let mut page = match self.right.glance(token).await {
+    async fn glance(&self, token: Option<&str>, most: u32) -> Result<Page<Glance>, CallError> {
+        let mut page = match self.right.glance(token, most).await {
             Err(_) if self.flaw == Flaw::ErrorEndsList => Page { items: Vec::new(), next: None },
             answer => answer?,
         };
@@ -346,6 +360,7 @@ impl Identity for Wrong {
     async fn prove(&self, key: &AccessKeyId, secret: &Secret) -> Result<Proof, CallError> {
         match self.flaw {
             Flaw::ProvesNothing => Ok(Proof::Accepted),
+            Flaw::ProvesOnce if self.was_accepted(key) => Ok(Proof::Accepted),
             _ => self.right.prove(key, secret).await,
         }
     }

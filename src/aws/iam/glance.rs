@@ -1,4 +1,4 @@
-//! The whole account, a thousand users a page.
+//! The whole account, page by page.
 
 use aws_sdk_iam::Client;
 use aws_sdk_iam::types::{EntityType, UserDetail};
@@ -11,16 +11,13 @@ use crate::ports::{CallError, Page};
 
 const CALL: &str = "iam:GetAccountAuthorizationDetails";
 
-/// IAM: a page has at most this many entries.
-const PAGE: i32 = 1_000;
-
 /// One page. An entry that lacks what makes a user is left out: a glance is a hint, and whoever acts
 /// on one looks again.
-pub(super) async fn page(client: &Client, token: Option<&str>) -> Result<Page<Glance>, CallError> {
+pub(super) async fn page(client: &Client, token: Option<&str>, most: u32) -> Result<Page<Glance>, CallError> {
     let output = client
         .get_account_authorization_details()
         .filter(EntityType::User)
-        .max_items(PAGE)
+        .set_max_items(i32::try_from(most).ok())
         .set_marker(token.map(str::to_owned))
         .send()
         .await

@@ -23,9 +23,10 @@ use crate::ports::{CallError, Directory, Fault, MintedKey, NewUser, Page, Receip
 /// IAM.
 #[derive(Clone, Debug)]
 pub struct Iam {
-    /// For reads, which the SDK repeats.
+    /// For reads. They are sent once, as changes are: whoever paces them repeats them.
     reads: Client,
-    /// For changes, which are sent once.
+    /// For pages of the whole account, which take long.
+    pages: Client,
     changes: Client,
     clock: SystemClock,
 }
@@ -37,7 +38,8 @@ impl Iam {
             Client::from_conf(config.interceptor(watch.clone()).interceptor(WholeAnswers).build())
         };
         Self {
-            reads: client(limits::read()),
+            reads: client(limits::once(limits::READ_ATTEMPT)),
+            pages: client(limits::once(limits::LONGEST_PAGE)),
             changes: client(limits::once(limits::LONGEST_CHANGE)),
             clock: watch.clock().clone(),
         }
@@ -45,8 +47,8 @@ impl Iam {
 }
 
 impl Directory for Iam {
-    async fn glance(&self, token: Option<&str>) -> Result<Page<Glance>, CallError> {
-        glance::page(&self.reads, token).await
+    async fn glance(&self, token: Option<&str>, most: u32) -> Result<Page<Glance>, CallError> {
+        glance::page(&self.pages, token, most).await
     }
 
     async fn user(&self, name: &UserName) -> Result<Option<User>, CallError> {

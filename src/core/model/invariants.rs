@@ -29,6 +29,7 @@ pub(super) fn before(world: &World, observed: &Observed, plan: &Plan) -> Verdict
         Next::AskToDelete(id, evidence) => ask_to_delete(world, observed, id, *evidence),
         Next::Prove
         | Next::ReadTier
+        | Next::ProveLater { .. }
         | Next::ListLeftovers
         | Next::AskSignIn
         | Next::WaitUntil(..)
@@ -208,6 +209,21 @@ fn hand(world: &World) -> Option<&AccessKeyId> {
     }
 }
 
+/// AWS has accepted the new key three times in a row, and for `keys.verify_for` when it replaces one that works.
+fn proven(world: &World) -> Verdict {
+    if !world.policy.verify {
+        return Ok(());
+    }
+    demand(world.accepted.len() >= 3, "the new key was accepted three times in a row")?;
+    let works = |key: &&Key| key.active && !compromised(world, &key.id);
+    let span = world.accepted.last().zip(world.accepted.first()).map(|(last, first)| last.since(*first));
+    let long = span.is_some_and(|span| span >= world.policy.verify_for);
+    demand(
+        long || world.current().filter(works).is_none() || world.stale.keys,
+        "a rotation was proven for keys.verify_for",
+    )
+}
+
 fn publish(world: &World, new: &KeyDocument, minted: Option<&AccessKeyId>) -> Verdict {
     demand(!matches!(world.stored, Stored::Locked { .. }), "what cannot be read is not written over")?;
     let old = world.stored.document();
@@ -221,7 +237,8 @@ fn publish(world: &World, new: &KeyDocument, minted: Option<&AccessKeyId>) -> Ve
             let Mint::InHand(hand) = &world.memory.mint else {
                 return Err("the new key is in hand".to_owned());
             };
-            demand(hand.id == *id && hand.proven && hand.rejected.is_none(), "the new key is proven")?;
+            demand(hand.id == *id && hand.rejected.is_none(), "the key in hand is published")?;
+            proven(world)?;
             demand(new.current_id() == Some(id), "the new key becomes current")?;
             let before = old.and_then(KeyDocument::current_id).filter(|id| lives(id));
             demand(before.is_none_or(|before| new.pending_id() == Some(before)), "the old key stays readable")

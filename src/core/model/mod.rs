@@ -8,6 +8,7 @@
 mod crashes;
 mod exhaustive;
 mod housekeeping;
+mod in_hand;
 mod invariants;
 mod quarantine;
 mod states;

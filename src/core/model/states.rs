@@ -21,7 +21,7 @@ use super::super::policy::{Adopt, ForeignKeys, OrphanScope};
 use super::super::tags;
 use super::super::time::Timestamp;
 use super::super::user::UserName;
-use super::world::{DAY, World, at, key_id, ours, stored_key, user_id};
+use super::world::{DAY, World, at, key_id, ours, proofs, stored_key, user_id};
 
 /// A key as it may be found: its age, whether AWS accepts it, and what its tag says.
 type KeyState = (Duration, bool, Option<&'static str>);
@@ -30,6 +30,9 @@ const SECONDS: Duration = Duration::from_secs(2);
 const YOUNG: Duration = Duration::from_secs(2 * 86_400);
 const DUE: Duration = Duration::from_secs(16 * 86_400);
 const OLD: Duration = Duration::from_secs(40 * 86_400);
+/// AWS has accepted the key in hand three times, and over all of `keys.verify_for`.
+const AT_ONCE: &[Duration] = &[SECONDS, SECONDS, SECONDS];
+const PROVEN: &[Duration] = &[Duration::from_secs(16), Duration::from_secs(8), Duration::from_secs(1)];
 /// When the `minting` tag was written, in states where it is fresh.
 const FRESH: Duration = Duration::from_secs(3);
 
@@ -85,16 +88,25 @@ fn stored_states(keys: u64, now: Timestamp) -> Vec<Stored> {
     all
 }
 
-fn hand(now: Timestamp, proven: bool, rejected: bool) -> Mint {
+/// AWS has accepted the key in hand at these times.
+fn hand(now: Timestamp, accepted: &[Duration], rejected: bool) -> Mint {
+    let accepted: Vec<Timestamp> = accepted.iter().map(|ago| now - *ago).collect();
     Mint::InHand(Hand {
         id: key_id(3),
         secret: stored_key(&key_id(3)).secret,
         opened: now - FRESH,
         minted: now - SECONDS,
-        proven,
+        proofs: proofs(&accepted),
         rejected: rejected.then(|| "AWS refused it".to_owned()),
         unanswered_put: rejected.then(|| now - SECONDS),
     })
+}
+
+/// When AWS has accepted the key in hand, as [`hand`] has it.
+fn accepted(mint: &Mint, now: Timestamp) -> Vec<Timestamp> {
+    let of = |ages: &[Duration]| ages.iter().map(|ago| now - *ago).collect::<Vec<_>>();
+    let Mint::InHand(hand) = mint else { return Vec::new() };
+    [AT_ONCE, PROVEN].into_iter().map(of).find(|times| hand.proofs == proofs(times)).unwrap_or_default()
 }
 
 /// The `minting` tag, and what the process remembers of the mint.
@@ -111,9 +123,10 @@ fn mint_states(now: Timestamp) -> Vec<(Option<String>, Mint)> {
         (Some((now + 400 * DAY).to_string()), Mint::Idle),
         (open.clone(), opened(false)),
         (open.clone(), opened(true)),
-        (open.clone(), hand(now, false, false)),
-        (open.clone(), hand(now, true, false)),
-        (open, hand(now, false, true)),
+        (open.clone(), hand(now, &[], false)),
+        (open.clone(), hand(now, AT_ONCE, false)),
+        (open.clone(), hand(now, PROVEN, false)),
+        (open, hand(now, &[], true)),
     ]
 }
 
@@ -224,6 +237,7 @@ pub(super) fn lives(mut visit: impl FnMut(World)) {
                     if in_hand {
                         start.add_key(3, SECONDS);
                         start.minted.insert(key_id(3));
+                        start.accepted = accepted(&mint, start.now);
                     }
                     sight.set(&mut start);
                     visit(start);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::memory::{Hand, Mint};
+use super::super::memory::Mint;
 use super::super::observed::{Leftover, Stored, Tags};
 use super::super::ownership::tests::OTHER_ARN;
 use super::super::parameter::Tier;
@@ -11,7 +11,8 @@ use super::super::policy::{Adopt, ForeignKeys, OrphanScope};
 use super::super::step::Step;
 use super::super::tags;
 use super::super::user::UserName;
-use super::world::{DAY, World, at, key_id, stored_key, user_id};
+use super::in_hand::{PROVEN, in_hand};
+use super::world::{DAY, World, at, key_id, user_id};
 
 /// What is done, without the particulars.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub(super) enum Done {
     Step(&'static str),
     Asks,
     Proves,
+    /// A proof is due in so many seconds.
+    ProvesIn(u64),
     Waits(u64),
     Blocked,
     Conflict,
@@ -28,12 +31,12 @@ pub(super) enum Done {
     Lists,
     AsksSignIn,
 }
-use Done::{Asks, Blocked, Conflict, Lists, NoUser, Nothing, Orphaned, Proves, Waits};
+use Done::{Asks, Blocked, Conflict, Lists, NoUser, Nothing, Orphaned, Proves, ProvesIn, Waits};
 
 pub(super) const MINT: Done = Done::Step("open_mint");
-const DELETE: Done = Done::Step("delete_key");
+pub(super) const DELETE: Done = Done::Step("delete_key");
 const DEACTIVATE: Done = Done::Step("deactivate_key");
-const PUBLISH: Done = Done::Step("publish");
+pub(super) const PUBLISH: Done = Done::Step("publish");
 const ADOPT: Done = Done::Step("adopt");
 const CREATE: Done = Done::Step("create_user");
 
@@ -43,6 +46,7 @@ pub(super) fn next(mut world: World) -> Done {
     match world.look().1.next {
         Next::Do(step) => Done::Step(step.action()),
         Next::Prove => Proves,
+        Next::ProveLater { at, .. } => ProvesIn(at.since(now).as_secs()),
         Next::AskToDelete(..) => Asks,
         Next::WaitUntil(until, _) => Waits(until.since(now).as_secs()),
         Next::Rest { state: Some(State::Blocked), .. } => Blocked,
@@ -169,7 +173,7 @@ fn a_parameter_that_cannot_be_decrypted_keeps_its_keys_and_its_user_can_be_remov
     let plan = world.look().1;
     assert_eq!(next(world.clone()), Blocked, "nothing expires, nothing is rotated");
     assert!(plan.why.contains("the KMS key is disabled"), "{}", plan.why);
-    let mut held = in_hand("1s", true, None);
+    let mut held = in_hand("1s", PROVEN, None);
     held.stored = world.stored.clone();
     assert_eq!(next(held.clone()), Waits(10), "the document may hold the only copy of a secret");
     held.now = held.now + age("6m");
@@ -189,7 +193,7 @@ fn a_write_that_lacked_the_tier_is_sent_again() {
     assert_eq!(world.minted.len(), 1, "it costs no key: {:?}", world.trace);
     assert_eq!(world.trace.iter().filter(|rule| **rule == "learn_tier").count(), 1);
 
-    let mut refused = in_hand("1s", true, None);
+    let mut refused = in_hand("1s", PROVEN, None);
     refused.memory.refused_write = Some("SSM refused it".to_owned());
     let (observed, plan) = refused.look();
     assert_eq!(plan.next, Next::ReadTier);
@@ -214,7 +218,7 @@ fn what_rests_on_the_document_waits_for_the_last_word_of_a_leader_before() {
     assert_eq!(next(stale.clone()), Done::Step("tag_keys"));
     stale.memory.parameter.written_by_others(stale.now - age("3s"));
     assert_eq!(next(stale), Waits(17), "its tag may be of a document that is not visible yet");
-    let mut hand = in_hand("1s", true, None);
+    let mut hand = in_hand("1s", PROVEN, None);
     hand.memory.parameter.written_by_others(hand.now - age("3s"));
     assert_eq!(next(hand), Waits(17));
 }
@@ -566,7 +570,7 @@ fn a_mint_is_closed_also_when_the_next_one_is_due_and_has_no_place() {
 }
 
 /// A user whose key is due and whose mint was opened so long ago, with a key that was made then.
-fn interrupted(opened: &str, keys: &[&str]) -> World {
+pub(super) fn interrupted(opened: &str, keys: &[&str]) -> World {
     let mut world = World::settled(15 * DAY);
     world.set_tag(tags::MINTING, &(world.now - age(opened)).to_string());
     for (n, age_of_key) in (3..).zip(keys) {
@@ -604,53 +608,6 @@ fn a_mint_that_lost_its_secret() {
     off.clock_trusted = false;
     // A user whose key is due needs none while the clock is off.
     assert_eq!(next(off), Waits(10));
-}
-
-fn in_hand(minted: &str, proven: bool, unanswered_put: Option<&str>) -> World {
-    let mut world = interrupted(minted, &[minted]);
-    let now = world.now;
-    world.memory.mint = Mint::InHand(Hand {
-        id: key_id(3),
-        secret: stored_key(&key_id(3)).secret,
-        opened: now - age(minted),
-        minted: now - age(minted),
-        proven,
-        rejected: None,
-        unanswered_put: unanswered_put.map(|ago| now - age(ago)),
-    });
-    world
-}
-
-#[test]
-#[rustfmt::skip] // The columns are the point.
-fn the_key_in_hand() {
-    let check = |minted, proven, put, expected| {
-        assert_eq!(next(in_hand(minted, proven, put)), expected, "{minted} {proven} {put:?}");
-    };
-    //    minted   proven  PutParameter without an answer   expected
-    check("1s",    false,  None,                            Proves);
-    check("1s",    true,   None,                            PUBLISH);
-    check("59s",   false,  None,                            Proves);
-    check("60s",   false,  None,                            DELETE);
-    check("5m",    true,   Some("1s"),                      PUBLISH);
-    check("6m",    true,   None,                            DELETE);
-    check("6m",    true,   Some("1s"),                      Waits(19));
-
-    let mut written = in_hand("1s", true, None);
-    written.memory.unanswered_write = Some(written.now - age("1s"));
-    assert_eq!(next(written), Waits(9), "a late write would take the only copy of the secret away");
-
-    let mut off = in_hand("60s", false, None);
-    off.clock_trusted = false;
-    assert_eq!(next(off), Waits(10), "nothing is deleted while the clock is off");
-}
-
-#[test]
-fn the_key_before_stays_in_the_document() {
-    let (_, plan) = in_hand("1s", true, None).look();
-    let Next::Do(Step::Publish { document, .. }) = plan.next else { panic!("{plan:?}") };
-    assert_eq!(document.current_id(), Some(&key_id(3)));
-    assert_eq!(document.pending, Some(stored_key(&key_id(1))));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::super::ownership::{Ownership, tests::table};
 use super::super::parameter::{BELIEVED, Reading, Tier, Version};
 use super::super::plan::{Desired, Next, Plan, State, View, plan};
 use super::super::policy::{Adopt, CompromisedKeys, ForeignKeys, Policy};
+use super::super::proofs::Proofs;
 use super::super::quarantine::Case;
 use super::super::secret::Secret;
 use super::super::step::Step;
@@ -24,8 +25,9 @@ pub(super) const BOUNDARY: &str = "arn:aws:iam::123456789012:policy/limit";
 const PAUSE: Duration = Duration::from_secs(60);
 /// How long a call takes.
 const CALL: Duration = Duration::from_millis(200);
-/// Looks after which a user must be at rest.
-pub(super) const LOOKS: usize = 60;
+/// Looks after which a user must be at rest. Each proof of a key is one, and each wait for the next: thirteen for a
+/// rotation.
+pub(super) const LOOKS: usize = 100;
 /// With reads that are as late as they may be, a step is seen and repeated for some seconds.
 const LATE_LOOKS: usize = 400;
 
@@ -104,6 +106,9 @@ pub(super) struct World {
     pub(super) sweep: u64,
     /// Proofs that AWS will refuse.
     pub(super) refuse_proofs: u32,
+    /// When AWS has accepted the key in hand since its last refusal.
+    pub(super) accepted: Vec<Timestamp>,
+    pub(super) stop_by: Option<Timestamp>,
     /// Keys that the model has minted.
     pub(super) minted: BTreeSet<AccessKeyId>,
     /// Tags under which a key was asked for.
@@ -144,6 +149,13 @@ pub(super) fn stored_key(id: &AccessKeyId) -> StoredKey {
     StoredKey::new(id.clone(), Secret::new(format!("secret of {id}")))
 }
 
+/// The proofs of a key that AWS has accepted at these times.
+pub(super) fn proofs(accepted: &[Timestamp]) -> Proofs {
+    let mut proofs = Proofs::default();
+    accepted.iter().for_each(|at| proofs.accepted(*at, policy().verify_for));
+    proofs
+}
+
 fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_millis(time.as_millis() / 1_000 * 1_000)
 }
@@ -166,6 +178,7 @@ pub(super) fn policy() -> Policy {
         foreign: ForeignKeys::Report,
         compromised: CompromisedKeys::Replace,
         verify: true,
+        verify_for: Duration::from_secs(15),
         verify_timeout: Duration::from_secs(60),
         orphan_scope: crate::core::policy::OrphanScope::Owned,
         include_console_users: false,
@@ -194,6 +207,8 @@ impl World {
             memory: Memory::default(),
             sweep: 1,
             refuse_proofs: 0,
+            accepted: Vec::new(),
+            stop_by: None,
             minted: BTreeSet::new(),
             asked_under: BTreeSet::new(),
             brake_open: true,
@@ -355,6 +370,7 @@ impl World {
             reads_settled: self.reads_settled(),
             sweep: self.sweep,
             own_user: self.own_user.as_ref(),
+            stop_by: self.stop_by,
         }
     }
 
@@ -419,6 +435,12 @@ impl World {
                     self.clock_trusted = true;
                 }
                 self.pass(*until);
+            }
+            Next::ProveLater { at, .. } => {
+                if *at <= self.now {
+                    return Err(format!("{} waits for the past", plan.rule));
+                }
+                self.pass(*at);
             }
             Next::Rest { due, .. } => return self.rest(&plan, *due),
             next @ (Next::Do(_)
@@ -496,11 +518,15 @@ impl World {
         match next {
             Next::Do(step) => self.apply(step, observed),
             Next::Prove => {
+                let Mint::InHand(hand) = &mut self.memory.mint else { return };
                 if self.refuse_proofs > 0 {
                     self.refuse_proofs -= 1;
+                    hand.proofs.refused("InvalidClientTokenId", self.now);
                     self.now = self.now + Duration::from_secs(5);
-                } else if let Mint::InHand(hand) = &mut self.memory.mint {
-                    hand.proven = true;
+                    self.accepted.clear();
+                } else {
+                    hand.proofs.accepted(self.now, self.policy.verify_for);
+                    self.accepted.push(self.now);
                 }
             }
             Next::ReadTier => {
@@ -515,7 +541,7 @@ impl World {
                 self.memory.remove_parameter = self.desired == Desired::Absent;
             }
             Next::AskToDelete(..) => self.listed = listed,
-            Next::WaitUntil(..) | Next::Rest { .. } => {}
+            Next::ProveLater { .. } | Next::WaitUntil(..) | Next::Rest { .. } => {}
         }
     }
 
@@ -609,6 +635,7 @@ impl World {
                 self.memory.mint = Mint::Opened { at: *minting, sent: false };
             }
             (Step::CreateKey, Mint::Opened { at, .. }) => {
+                self.accepted.clear();
                 if let Some(key) = self.keys.last() {
                     observed.keys.push(key.clone());
                     self.memory.mint = Mint::InHand(Hand {
@@ -616,7 +643,7 @@ impl World {
                         secret: stored_key(&key.id).secret,
                         opened: *at,
                         minted: self.now,
-                        proven: !self.policy.verify,
+                        proofs: Proofs::default(),
                         rejected: None,
                         unanswered_put: None,
                     });
@@ -624,9 +651,9 @@ impl World {
             }
             (Step::Publish { document, .. }, _) => {
                 self.memory.parameter.wrote(document, self.version, self.now - CALL, self.now);
-                observed.after(step, &mut self.memory, self.now);
+                observed.after(step, "", &mut self.memory, self.now);
             }
-            _ => observed.after(step, &mut self.memory, self.now),
+            _ => observed.after(step, "", &mut self.memory, self.now),
         }
     }
 

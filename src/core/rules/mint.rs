@@ -19,8 +19,10 @@ pub(in super::super) fn reject_key(facts: &Facts<'_>) -> Option<(Next, String)> 
     let publish_by = hand.minted + policy.verify_timeout + PUBLISH_TIMEOUT;
     let why = if let Some(reason) = &hand.rejected {
         reason.clone()
-    } else if !hand.proven && now >= hand.minted + policy.verify_timeout {
-        "AWS did not accept the new key within keys.verify_timeout".to_owned()
+    } else if !facts.proven(hand) && now >= hand.minted + policy.verify_timeout {
+        format!("AWS did not accept the new key within keys.verify_timeout: {}", hand.proofs.told())
+    } else if !facts.proven(hand) && facts.view.stop_by.is_some_and(|end| now >= end) {
+        format!("the controller stopped before AWS had accepted the new key: {}", hand.proofs.told())
     } else if now >= publish_by {
         format!("SSM did not take the new key for {}", humantime::format_duration(PUBLISH_TIMEOUT))
     } else {
@@ -45,10 +47,22 @@ pub(in super::super) fn learn_tier(facts: &Facts<'_>) -> Option<(Next, String)> 
     Some((Next::ReadTier, refusal.clone()))
 }
 
-/// A new key is published only after AWS has accepted a call signed with it.
+/// A new key is published only after AWS has accepted calls signed with it: three in a row, and over
+/// `keys.verify_for` where it replaces a key that works.
 pub(in super::super) fn prove_key(facts: &Facts<'_>) -> Option<(Next, String)> {
     let hand = facts.hand()?;
-    (!hand.proven).then(|| (Next::Prove, "a new key must work before it is published".to_owned()))
+    if facts.proven(hand) {
+        return None;
+    }
+    let why = format!("a new key must work before it is published: {}", hand.proofs.told());
+    if hand.proofs.due() <= facts.view.now {
+        return Some((Next::Prove, why));
+    }
+    // What is given up by then is not to wait for a proof.
+    let given_up = hand.minted + facts.view.policy.verify_timeout;
+    let at =
+        [Some(given_up), facts.view.stop_by].into_iter().flatten().fold(hand.proofs.due(), Timestamp::min);
+    Some((Next::ProveLater { at, waited_for: facts.waited_for() }, why))
 }
 
 /// Publishes the key in hand, together with the one before it.

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use iam_user_controller::ports::{CallError, Fault, Ports};
 
-use super::{Account, Deferred, Made, Seen, Sent, World, refused};
+use super::{Account, Deferred, Made, Quotas, Seen, Sent, World, refused};
 use crate::beside::Beside;
 use crate::faults::{Call, Kind};
 use crate::invariants;
 use crate::prng::Prng;
+
+/// The pause before each hidden repetition of a throttled call.
+const RETRY_MS: u64 = 200;
 
 /// The ports of one start of one replica.
 #[derive(Clone)]
@@ -199,13 +202,23 @@ impl ReplicaPorts {
             world.call_log.push(Made { call, leads: world.book.leads(*replica) });
         }
         let fault = world.faults.decide(call, subject, number, &mut world.prng);
-        let fault = fault.or_else(|| world.is_beyond_its_limit(call).then_some(Kind::Throttled));
+        let mut repetitions = 0;
+        let fault = fault.or_else(|| {
+            while world.is_beyond_its_limit(call) {
+                if repetitions == world.conduct.hidden_retries {
+                    return Some(Kind::Throttled);
+                }
+                repetitions += 1;
+            }
+            None
+        });
         if let Some(kind) = fault {
             world.occasions.fault(kind);
         }
         let (low, high) = world.conduct.travel_ms;
         let mut way = || if high == 0 { 0 } else { world.prng.between(low, high) };
         let (mut there, mut back) = (way(), way());
+        there += u64::from(repetitions) * RETRY_MS;
         let mut draw = 0;
         match fault {
             Some(Kind::Slow) => there += world.prng.between(1_000, world.conduct.call_timeout_ms * 9 / 10),
@@ -318,14 +331,34 @@ impl ReplicaPorts {
 }
 
 impl World {
-    /// Counts the call, and whether it is one too many in this second.
+    /// Counts the attempt, and whether AWS refuses it: a bucket of one second's calls, which is refilled
+    /// evenly.
     fn is_beyond_its_limit(&mut self, call: Call) -> bool {
         let limit = self.conduct.limits.iter().find(|(calls, _)| call.name().starts_with(calls));
         let Some((calls, most)) = limit else { return false };
-        let second = self.now / 1_000;
-        let spent = self.spent.entry(calls).or_default();
-        *spent = (second, if spent.0 == second { spent.1 + 1 } else { 1 });
-        spent.1 > *most
+        let (now, full) = (self.now, u64::from(*most) * 1_000);
+        let (at, left) = self.buckets.entry(calls).or_insert((now, full));
+        let earned = left.saturating_add(now.saturating_sub(*at) * u64::from(*most)).min(full);
+        let refused = earned < 1_000;
+        (*at, *left) = (now, if refused { earned } else { earned - 1_000 });
+        self.note_attempt(calls, refused);
+        refused
+    }
+
+    fn note_attempt(&mut self, calls: &'static str, refused: bool) {
+        let now = self.now;
+        let quota = match self.quotas.iter_mut().position(|quota| quota.calls == calls) {
+            Some(index) => &mut self.quotas[index],
+            None => {
+                self.quotas.push(Quotas { calls, attempts: 0, refused: 0, first_second: 0, first_ms: now });
+                self.quotas.last_mut().expect("it was just put there")
+            }
+        };
+        quota.attempts += 1;
+        quota.refused += u64::from(refused);
+        // Calls take different times on their way.
+        let late_ms = self.conduct.travel_ms.1 - self.conduct.travel_ms.0;
+        quota.first_second += u64::from(now + late_ms < quota.first_ms + 1_000);
     }
 }
 

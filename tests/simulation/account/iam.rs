@@ -35,8 +35,10 @@ pub(crate) struct SimKey {
     pub(crate) created_ms: u64,
     pub(crate) deleted_ms: Option<u64>,
     pub(crate) active: History<bool>,
-    /// STS accepts it from then on.
+    /// Every host of AWS accepts it from then on.
     pub(crate) usable_ms: u64,
+    /// When hosts have accepted it, since the last refusal.
+    pub(crate) accepted_ms: Vec<u64>,
     pub(crate) maker: Maker,
     /// A tag or the document has named it: it is the program's to rotate.
     pub(crate) claimed: bool,
@@ -227,6 +229,12 @@ impl Iam {
         self.users.get_mut(folded)?.last_mut().filter(|user| user.deleted_ms.is_none())
     }
 
+    /// The key of that id, of whoever is alive.
+    pub(crate) fn key_mut(&mut self, id: &AccessKeyId) -> Option<&mut SimKey> {
+        let alive = self.users.values_mut().filter_map(|lives| lives.last_mut());
+        alive.filter(|user| user.deleted_ms.is_none()).find_map(|user| user.live_key_mut(id))
+    }
+
     /// All users that are alive.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &SimUser)> {
         self.users.iter().filter_map(|(folded, lives)| {
@@ -369,6 +377,7 @@ impl World {
             deleted_ms: None,
             active: History::new(true),
             usable_ms: now + spread,
+            accepted_ms: Vec::new(),
             maker,
             claimed: false,
             disowned: false,
@@ -479,21 +488,50 @@ fn key_missing(call: Call) -> CallError {
     refused(call, Fault::NotFound, "NoSuchEntity: access key")
 }
 
+/// The adapter gives a page up after this.
+const LONGEST_PAGE_MS: u64 = 30_000;
+
+impl ReplicaPorts {
+    /// Takes as long as IAM takes over a page; false when that is longer than anybody waits.
+    async fn page_in_time(&self, most: u32) -> bool {
+        let took = {
+            let world = self.account().lock();
+            let users = world.iam.all().count().min(world.conduct.page).min(most as usize);
+            users as u64 * world.conduct.page_ms_a_user
+        };
+        if took > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(took.min(LONGEST_PAGE_MS))).await;
+        }
+        took <= LONGEST_PAGE_MS
+    }
+}
+
 impl Directory for ReplicaPorts {
-    async fn glance(&self, token: Option<&str>) -> Result<Page<Glance>, CallError> {
+    async fn glance(&self, token: Option<&str>, most: u32) -> Result<Page<Glance>, CallError> {
+        let in_time = self.page_in_time(most).await;
         self.read(Call::Glance, token.unwrap_or_default(), |world| {
-            let size = world.conduct.page.max(1);
-            let mut items = Vec::with_capacity(size);
+            if !in_time {
+                return Err(refused(Call::Glance, Fault::Indeterminate, "no answer in time"));
+            }
+            // Whether a marker is good for pages of another size, AWS says nowhere.
+            let begun = match token.map(|token| token.split_once('/').expect("a marker")) {
+                Some((of, _)) if of != most.to_string() => {
+                    return Err(refused(Call::Glance, Fault::Invalid, "ValidationError: marker"));
+                }
+                begun => begun.map(|(_, after)| after),
+            };
+            let size = world.conduct.page.clamp(1, most as usize);
+            let mut items = Vec::new();
             let mut last: Option<String> = None;
             loop {
                 use std::ops::Bound::{Excluded, Unbounded};
-                let from = last.as_deref().or(token).map_or(Unbounded, Excluded);
+                let from = last.as_deref().or(begun).map_or(Unbounded, Excluded);
                 let next = world.iam.users.range::<str, _>((from, Unbounded)).next();
                 let Some(folded) = next.map(|(folded, _)| folded.clone()) else {
                     return Ok(Page { items, next: None });
                 };
                 if items.len() == size {
-                    return Ok(Page { items, next: last });
+                    return Ok(Page { items, next: last.map(|last| format!("{most}/{last}")) });
                 }
                 let owned = world.iam.live(&folded).is_some_and(|user| world.owns(user));
                 world.listed(&folded, owned);

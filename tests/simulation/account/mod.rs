@@ -57,6 +57,8 @@ pub(crate) struct Conduct {
     pub(crate) vault_late_per_mille: u32,
     /// For how long STS may refuse a new key.
     pub(crate) spread_ms: u64,
+    /// How often a host of STS accepts a key that not all hosts know yet, of a thousand.
+    pub(crate) early_per_mille: u32,
     /// How long a call is on its way, each way; (0, 0) only lets others run in between.
     pub(crate) travel_ms: (u64, u64),
     /// When the caller gives a call up.
@@ -67,6 +69,8 @@ pub(crate) struct Conduct {
     pub(crate) freeze_ms: u64,
     /// Users on a page of a glance, items on a page of a scan, shards on a page.
     pub(crate) page: usize,
+    /// How long IAM takes over each user on a page of a glance.
+    pub(crate) page_ms_a_user: u64,
     /// Records in an answer of GetRecords.
     pub(crate) batch: usize,
     /// How long a stream record or a new shard may take to be seen.
@@ -81,6 +85,19 @@ pub(crate) struct Conduct {
     pub(crate) own_user: Option<String>,
     /// How many calls AWS takes in a second of those whose names begin so; the others are throttled.
     pub(crate) limits: &'static [(&'static str, u32)],
+    /// How often a throttled call is sent again before anybody hears of it, as the SDK would do.
+    pub(crate) hidden_retries: u32,
+}
+
+/// What became of the calls to which one of `Conduct::limits` applies.
+#[derive(Clone, Debug)]
+pub(crate) struct Quotas {
+    pub(crate) calls: &'static str,
+    pub(crate) attempts: u64,
+    pub(crate) refused: u64,
+    /// Attempts within a second of the first one.
+    pub(crate) first_second: u64,
+    first_ms: u64,
 }
 
 impl Default for Conduct {
@@ -91,11 +108,13 @@ impl Default for Conduct {
             vault_late_ms: 6_000,
             vault_late_per_mille: 0,
             spread_ms: 10_000,
+            early_per_mille: 0,
             travel_ms: (0, 0),
             call_timeout_ms: 5_000,
             late_ms: 3_000,
             freeze_ms: 45_000,
             page: 3,
+            page_ms_a_user: 0,
             batch: 4,
             stream_lag_ms: 0,
             shard_life_ms: 4 * 3_600_000,
@@ -103,6 +122,7 @@ impl Default for Conduct {
             one_name: false,
             own_user: None,
             limits: &[],
+            hidden_retries: 0,
         }
     }
 }
@@ -250,8 +270,10 @@ pub(crate) struct World {
     pub(crate) changes: u64,
     /// Which call was which, when text is kept.
     pub(crate) call_log: Vec<Made>,
-    /// The second in which each of `Conduct::limits` last counted, and what it counted.
-    spent: BTreeMap<&'static str, (u64, u32)>,
+    /// For each of `Conduct::limits`: when it was last asked, and what was left in its bucket then, in
+    /// thousandths of a call.
+    buckets: BTreeMap<&'static str, (u64, u64)>,
+    pub(crate) quotas: Vec<Quotas>,
     /// The next IAM read answers from as far back as it may.
     forced_stale: bool,
     /// How the next GetRecords goes wrong.
@@ -263,6 +285,8 @@ pub(crate) struct World {
     origin: Instant,
     origin_ms: u64,
     /// Nothing takes effect any more.
+    /// When a process of either Region was last told to stop.
+    pub(crate) stopped_ms: Option<u64>,
     ended: bool,
 }
 
@@ -306,7 +330,8 @@ impl Account {
             max_calls: u64::MAX,
             changes: 0,
             call_log: Vec::new(),
-            spent: BTreeMap::new(),
+            buckets: BTreeMap::new(),
+            quotas: Vec::new(),
             forced_stale: false,
             quirk: None,
             replicas: Vec::new(),
@@ -315,6 +340,7 @@ impl Account {
             keep_text,
             origin: clock::tokio_now(),
             origin_ms,
+            stopped_ms: None,
             ended: false,
         };
         world.iam.allow_policy(world.rules.policy.boundary.as_deref());

@@ -56,6 +56,9 @@ impl World {
             return Ok(());
         }
         state.records.insert(record.id.clone(), record.clone());
+        if which == Which::Own {
+            invariants::state_stored(self, record);
+        }
         *self.book.written.entry(record.id.clone()).or_default() += 1;
         Ok(())
     }

@@ -24,7 +24,7 @@ pub(super) fn lease_taken(world: &mut World) {
 }
 
 /// The program notes since when it leads.
-pub(super) fn state_written(world: &mut World, record: &Record) {
+pub(super) fn state_stored(world: &mut World, record: &Record) {
     if !record.id.starts_with(leaderships::PREFIX) {
         return;
     }

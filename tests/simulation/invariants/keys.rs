@@ -11,6 +11,7 @@ use iam_user_controller::core::user::AccessKeyId;
 
 use super::deletion::{obstacles, unless_doomed};
 use super::ownership::asked_for;
+use super::proofs::unproven;
 use super::silence::faults_of;
 use super::{Excuse, MINTING, ROUNDED_MS, ROUNDING, Verdict, ms, violation};
 use crate::account::{Maker, SimKey, SimUser, World, tag};
@@ -137,7 +138,7 @@ pub(super) fn expired_since(world: &World, user: &SimUser, document: &KeyDocumen
 pub(crate) fn published(world: &mut World, folded: &str, before: Option<&KeyDocument>, text: &str) {
     let now = world.now;
     let document = KeyDocument::parse(&Secret::new(text));
-    let verify = world.rules.policy.verify;
+    let unproven = document.as_ref().ok().and_then(|document| unproven(world, folded, before, document));
     let Some(user) = world.iam.live_mut(folded) else { return };
     let meddled = meddled(user);
     let mut verdict = Verdict::about(folded);
@@ -145,6 +146,9 @@ pub(crate) fn published(world: &mut World, folded: &str, before: Option<&KeyDocu
         violation(world, 1, format!("a document without a current key is published for {folded}"));
         return;
     };
+    if let Some(what) = unproven {
+        verdict.breaks_unless(meddled, 1, what);
+    }
     for key in user.keys.iter_mut().filter(|key| key.exists()) {
         if key.id == stored.id {
             key.claimed = true;
@@ -154,9 +158,6 @@ pub(crate) fn published(world: &mut World, folded: &str, before: Option<&KeyDocu
                 verdict.breaks(1, format!("{} of {folded} is published with a wrong secret", key.id));
             } else if !*key.active.get() {
                 verdict.breaks_unless(meddled, 1, format!("{} of {folded} is published inactive", key.id));
-            } else if verify && key.usable_ms > now {
-                let what = format!("{} of {folded} is published before AWS accepts it", key.id);
-                verdict.breaks_unless(meddled, 1, what);
             }
         } else if key.published_ms.is_some() {
             key.superseded_ms.get_or_insert(now);

@@ -14,6 +14,7 @@ mod first;
 mod keys;
 mod lease;
 mod ownership;
+mod proofs;
 mod secrets;
 mod silence;
 
@@ -97,6 +98,7 @@ impl Rules {
                 foreign: ForeignKeys::Report,
                 compromised: CompromisedKeys::Replace,
                 verify: true,
+                verify_for: Duration::from_secs(15),
                 verify_timeout: Duration::from_secs(60),
                 orphan_scope: iam_user_controller::core::policy::OrphanScope::Owned,
                 include_console_users: false,
@@ -197,6 +199,8 @@ pub(crate) struct Book {
     pub(crate) sent: Vec<(u64, Call, String)>,
     /// How often each record of the state table was written.
     pub(crate) written: BTreeMap<String, u64>,
+    /// How many keys were published before every host of AWS knew them.
+    pub(crate) too_early: u64,
     /// Users whose row was not there then: their deletion is licensed, and uses up no budget.
     licensed: Vec<UserId>,
 }
@@ -281,8 +285,12 @@ fn ms(duration: Duration) -> u64 {
 /// A record of the state table is written.
 pub(crate) fn state_written(world: &mut World, record: &Record) {
     deletion::state_written(world, record);
-    first::state_written(world, record);
     secrets::state_written(world, record);
+}
+
+/// A record of the state table is stored: it may have been refused before.
+pub(crate) fn state_stored(world: &mut World, record: &Record) {
+    first::state_stored(world, record);
 }
 
 /// Judges a change that is about to take effect.
