@@ -205,6 +205,7 @@ run "settings" {
     orphans_scope   = "account"
     settings = {
       keys      = { rotate_after = "10d", verify = false }
+      pace      = { iam = { start = 5, most = 50 } }
       deletions = { max_count = 3 }
       log       = { level = "debug" }
     }
@@ -213,6 +214,7 @@ run "settings" {
     condition = alltrue([
       output.environment.IUC_KEYS__ROTATE_AFTER == "10d",
       output.environment.IUC_KEYS__VERIFY == "false",
+      contains(["{ most = 50, start = 5 }", "{ start = 5, most = 50 }"], output.environment.IUC_PACE__IAM),
       output.environment.IUC_DELETIONS__MAX_COUNT == "3",
       output.environment.IUC_LOG__LEVEL == "debug",
       output.environment.IUC_ORPHANS__SCOPE == "account",

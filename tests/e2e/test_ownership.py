@@ -2,6 +2,7 @@
 
 import json
 
+import test_runbook
 from account import Account
 from conftest import World
 from removals import assert_nothing_taken
@@ -82,7 +83,7 @@ def test_a_first_start_on_a_global_table_is_refused(world):
     daemon = world.daemon(proxy)
     for command in ("run", "sweep"):
         code, out, err = daemon.run(command)
-        assert code == 1 and "eu-central-1, ap-south-1" in err and "table.allow_replicas" in err, (code, out, err)
+        assert code == 1 and "eu-central-1, ap-south-1" in out + err and "table.allow_replicas" in out + err, (code, out, err)
     code, out, err = daemon.run("check")
     assert code == 1 and "WRONG" in out and "table.allow_replicas" in out, (code, out, err)
     assert not proxy.since() and world.account.user(user) is None
@@ -222,7 +223,7 @@ def test_a_seal_key_that_somebody_ruins_ends_the_program_and_is_never_replaced(w
     for ruin in ({"Body": {"S": "{}"}}, {"Body": {"S": ""}}, {"Body": {"N": "1"}}):
         account.ddb.put_item(TableName=state, Item=record | ruin)
         code, out, err = daemon.run("run", within=60)
-        assert code == 1 and "unreadable" in err and "restore it from a backup" in err, (code, out, err)
+        assert code == 1 and "unreadable" in out + err and "restore it from a backup" in out + err, (code, out, err)
         assert account.ddb.get_item(TableName=state, Key=key)["Item"] == record | ruin, "nobody has written a new one"
         code, out, err = daemon.run("plan")
         assert code == 0 and "could not be read" in out, (out, err)
@@ -236,3 +237,78 @@ def test_a_seal_key_that_somebody_ruins_ends_the_program_and_is_never_replaced(w
     assert world.settled(user)
     # The key is in the state table and in tags' seals, and nowhere that people look.
     assert secret not in daemon.text() and secret.encode() not in daemon.pages
+
+
+def test_a_table_that_is_moved_takes_its_users_along(world, tmp_path, figure):
+    chapter = test_runbook.part("How to move a table")
+    old, new = world, Twin(world, tmp_path / "new")
+    new.boundary = old.boundary
+    try:
+        account = old.account
+        first = old.daemon().start()
+        users = [old.name(f"user-{n}") for n in range(3)] + [old.name("with+sign")]
+        for user in users:
+            old.put(user, Team={"S": "a b"})
+        for user in users:
+            eventually(lambda: old.settled(user), 30, f"{user} is complete")
+        # Had a person used the user, it would not be moved.
+        person = old.name("person")
+        old.put(person)
+        eventually(lambda: old.settled(person), 30, "the user is complete")
+        assert first.stop() == 0
+        account.give_console_login(person)
+        users_and_person = [*users, person]
+        before = {name: (account.user(name)["UserId"], account.keys(name), account.document(name)) for name in users_and_person}
+
+        # Without a word nobody is taken over, and nobody goes.
+        names = f"OLD_TABLE={old.table} OLD_REGION=us-east-1 TABLE={new.table} REGION=eu-west-1"
+        code, out, err = test_runbook.typed(world, test_runbook.block(chapter, "dynamodb put-item"), instead=names)
+        assert code == 0, (out, err)
+        rows = {item["UserName"]["S"]: item.get("Team") for item in new.account.ddb.scan(TableName=new.table)["Items"]}
+        assert rows == dict.fromkeys(users, {"S": "a b"}) | {person: None}
+        code, out, err = test_runbook.typed(world, test_runbook.block(chapter, "ssm put-parameter"), instead=names)
+        assert code == 0, (out, err)
+        proxy = new.proxy()
+        second = new.daemon(proxy, **EAGER)
+        code, out, err = second.run("plan")
+        assert code == 0 and out.count(": conflict") == len(users_and_person), (out, err)
+        assert f"managed from the table {account.table_arn(old.table)}" in out
+        second.start()
+        for user in users_and_person:
+            second.wait_state(user, "conflict")
+        second.wait_sweeps(2)
+        assert second.stop() == 0 and not proxy.since(), list(map(str, proxy.since()))
+
+        # With it they come along.
+        word = test_runbook.block(chapter, "IUC_USERS__ADOPT_FROM") + "\nprintf %s \"$IUC_USERS__ADOPT_FROM\""
+        code, out, err = test_runbook.typed(world, word, instead=names)
+        assert code == 0 and json.loads(out) == [account.table_arn(old.table)], (out, err)
+        second.settings(IUC_USERS__ADOPT_FROM=out)
+        code, out, err = second.run("check")
+        assert code == 0 and f"{person} will not be adopted" in out and users[0] not in out, (out, err)
+        code, out, err = second.run("plan")
+        assert code == 0 and all(f"~ {user}: adopt\n" in out for user in users) and "mint" not in out, (out, err)
+        second.start()
+        for user in users:
+            eventually(lambda: new.settled(user), 30, f"{user} is taken over")
+        second.wait_state(person, "conflict")
+        second.wait_sweeps(2)
+        after = {name: (account.user(name)["UserId"], account.keys(name), account.document(name)) for name in users_and_person}
+        assert after == before, "no key is changed"
+        made = [call.action for call in proxy.since() if call.user in users_and_person]
+        assert made == ["TagUser"] * len(users), made
+
+        # The old one's controller has lost them, should somebody start it; and the word is not needed any more.
+        assert second.stop() == 0
+        second.settings(IUC_USERS__ADOPT_FROM="[]")
+        code, out, err = second.run("plan")
+        assert code == 0 and "No changes" in out, (out, err)
+        other = old.proxy()
+        third = old.daemon(other, **EAGER).start()
+        for user in users:
+            third.wait_state(user, "conflict")
+        third.wait_sweeps(2)
+        assert not other.since() and all(new.settled(user) for user in users)
+        figure(f"a table that moved: {len(users)} users along with it, {len(made)} calls, no key changed")
+    finally:
+        new.close()

@@ -103,6 +103,8 @@ pub(crate) enum Act {
     TagKeys(String),
     /// Somebody moves a user to another path.
     SetPath(String, String),
+    /// A user as the controller left it, that a person works with since.
+    OwnedPerson(String),
     /// These calls go wrong until [`Act::Mend`].
     Break(Vec<Outage>),
     Mend,
@@ -663,6 +665,11 @@ fn by_hand(world: &mut World, act: &Act) {
         Act::OwnedUser { name, current, pending } => {
             if let Some(name) = valid(name).filter(|name| world.iam.live(name.folded().as_str()).is_none()) {
                 world.make_owned_user(&name, *current, *pending);
+            }
+        }
+        Act::OwnedPerson(name) => {
+            if let Some(name) = valid(name).filter(|name| world.iam.live(name.folded().as_str()).is_none()) {
+                world.make_owned_person(&name);
             }
         }
         Act::Break(outages) => world.faults.outages.clone_from(outages),

@@ -1,12 +1,17 @@
 //! Every story alone; then with every fault at every call; then with pairs of faults.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use iam_user_controller::core::step::Step;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::account::SECRET_MARK;
 use crate::faults::{Call, Faults, Fired, Kind};
@@ -159,16 +164,32 @@ fn the_same_seed_gives_the_same_history_of_the_program() {
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// What is logged from this level on while `work` runs, and what it gives.
+    /// What this thread logs from this level on while `work` runs, and what it gives.
+    ///
+    /// One subscriber serves all tests: those that come and go with each test lose events of others.
     pub(crate) fn of<T>(level: tracing::Level, work: impl FnOnce() -> T) -> (T, String) {
+        static SUBSCRIBER: Once = Once::new();
+        SUBSCRIBER.call_once(|| {
+            let wanted = |metadata: &tracing::Metadata<'_>, _: &Context<'_, _>| {
+                HEARD.with_borrow(|heard| heard.as_ref().is_some_and(|(level, _)| metadata.level() <= level))
+            };
+            let writer =
+                || HEARD.with_borrow(|heard| heard.as_ref().map(|(_, log)| log.clone()).unwrap_or_default());
+            let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer);
+            tracing_subscriber::registry().with(layer.with_filter(dynamic_filter_fn(wanted))).init();
+        });
         let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
-        let subscriber = subscriber.with_writer(move || writer.clone()).finish();
-        let done = tracing::subscriber::with_default(subscriber, work);
+        HEARD.set(Some((level, log.clone())));
+        let done = work();
+        HEARD.set(None);
         let text = log.0.lock().expect("nobody panics");
         (done, String::from_utf8_lossy(&text).into_owned())
     }
+}
+
+thread_local! {
+    /// From which level on this thread is listened to, and where that goes.
+    static HEARD: RefCell<Option<(tracing::Level, Log)>> = const { RefCell::new(None) };
 }
 
 impl Write for Log {

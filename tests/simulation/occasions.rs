@@ -115,9 +115,10 @@ fn of(act: &Act) -> Vec<(Occasion, &str)> {
         | Act::TouchParameter(name)
         | Act::OverwriteParameter { name, .. } => vec![(Occasion::Hand, name)],
         Act::LockParameters(_) => vec![(Occasion::Fault, "")],
-        Act::MakeUser { name, .. } | Act::LegacyUser { name, .. } | Act::OwnedUser { name, .. } => {
-            vec![(Occasion::UserMade, name)]
-        }
+        Act::MakeUser { name, .. }
+        | Act::LegacyUser { name, .. }
+        | Act::OwnedUser { name, .. }
+        | Act::OwnedPerson(name) => vec![(Occasion::UserMade, name)],
         Act::Clock(..) => vec![(Occasion::ClockWrong, ""), (Occasion::Standstill, "")],
         Act::Pause(_) | Act::Freeze(..) | Act::StateTable(_) | Act::Terminate(_) | Act::Kill(_) => {
             vec![(Occasion::Standstill, "")]

@@ -48,10 +48,9 @@ pub(crate) fn forgers(scenario: &mut Scenario, seed: u64, length: u64) {
     if prng.chance(300) {
         scenario.account.rules.policy.adopt_paths = vec!["/bots/".to_owned(), "/robots/".to_owned()];
     }
-    // A person who was handed over once, and whose row is gone.
-    let former = any_name(&mut prng);
+    // A user that was handed over once, whose row is gone, and that a person works with since.
     if prng.chance(500) {
-        scenario.before.push(Act::AddLeftover(former, Leftover::LoginProfile));
+        scenario.before.push(Act::OwnedPerson("former".to_owned()));
     }
     for _ in 0..prng.between(1, 6) {
         let (stranger, name) = (one_of(&mut prng, &STRANGERS), any_name(&mut prng));
@@ -85,7 +84,8 @@ pub(crate) fn neighbours(scenario: &mut Scenario, seed: u64, length: u64) {
         if prng.chance(600) {
             scenario.before.push(elsewhere(Act::OwnedUser { name: name.clone(), current, pending }));
         }
-        if prng.chance(700) {
+        // A table that was empty a moment ago is another matter.
+        if name == NEIGHBOURS[0] || prng.chance(700) {
             scenario.before.push(elsewhere(Act::PutRow(name)));
         }
     }

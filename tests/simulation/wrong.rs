@@ -165,6 +165,8 @@ impl Flaw {
             Self::NoOverlap => settings.keys.min_overlap = Duration::ZERO,
             Self::AdoptsAll => settings.users.adopt = Adopt::Always,
             Self::RevokesForeign => settings.keys.foreign = ForeignKeys::Revoke,
+            // In the scope of owned users that is what it comes to.
+            Self::DeletesOwnedPeople => settings.orphans.include_console_users = true,
             Self::NoBrake => settings.deletions.max_count = u32::MAX,
             _ => {}
         }
@@ -247,8 +249,7 @@ impl Directory for Wrong {
         self.right.keys(name).await
     }
     async fn has_console_login(&self, name: &UserName) -> Result<bool, CallError> {
-        let login = self.right.has_console_login(name).await?;
-        Ok(login && !self.is_blind_to(name))
+        self.right.has_console_login(name).await
     }
     async fn has_mfa_device(&self, name: &UserName) -> Result<bool, CallError> {
         self.right.has_mfa_device(name).await
@@ -256,11 +257,7 @@ impl Directory for Wrong {
     async fn leftovers(&self, name: &UserName) -> Result<Vec<Leftover>, CallError> {
         match self.flaw {
             Flaw::SeesNoLeftovers => Ok(Vec::new()),
-            _ => {
-                let mut leftovers = self.right.leftovers(name).await?;
-                leftovers.retain(|leftover| *leftover != Leftover::LoginProfile || !self.is_blind_to(name));
-                Ok(leftovers)
-            }
+            _ => self.right.leftovers(name).await,
         }
     }
     async fn create_user(&self, user: &NewUser) -> Result<(UserId, Timestamp, Receipt), CallError> {
@@ -510,13 +507,6 @@ impl Clock for Wrong {
 }
 
 impl Wrong {
-    /// Whether the login of this user, which stands in the way of a sweep, is not seen.
-    fn is_blind_to(&self, name: &UserName) -> bool {
-        let world = self.right.world();
-        let user = world.iam.live(name.folded().as_str());
-        self.flaw == Flaw::DeletesOwnedPeople && user.is_some_and(|user| world.owns(user))
-    }
-
     /// Misunderstands the policies of a user.
     fn misread(&self, glance: &mut Glance) {
         let policies = &mut glance.attached_policies;

@@ -280,13 +280,13 @@ pub(crate) struct World {
     quirk: Option<Kind>,
     replicas: Vec<ReplicaState>,
     deferred: Vec<Deferred>,
+    /// When a process was last told to stop.
+    pub(crate) stopped_ms: Option<u64>,
     sweep_every_ms: u64,
     keep_text: bool,
     origin: Instant,
     origin_ms: u64,
     /// Nothing takes effect any more.
-    /// When a process of either Region was last told to stop.
-    pub(crate) stopped_ms: Option<u64>,
     ended: bool,
 }
 
@@ -336,11 +336,11 @@ impl Account {
             quirk: None,
             replicas: Vec::new(),
             deferred: Vec::new(),
+            stopped_ms: None,
             sweep_every_ms: u64::try_from(sweep_every.as_millis()).unwrap_or(u64::MAX).max(1),
             keep_text,
             origin: clock::tokio_now(),
             origin_ms,
-            stopped_ms: None,
             ended: false,
         };
         world.iam.allow_policy(world.rules.policy.boundary.as_deref());

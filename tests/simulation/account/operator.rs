@@ -123,6 +123,27 @@ impl World {
         }
     }
 
+    /// Does something to the table that the controller is for, also while it follows another by mistake.
+    fn of_the_first_table<T>(&mut self, act: impl FnOnce(&mut World) -> T) -> T {
+        if self.table.name == self.rules.policy.ownership.table() {
+            return act(self);
+        }
+        let Some(mut shelf) = self.shelf.take() else { return act(self) };
+        // A state table of its own is on the shelf, too.
+        let own_state = shelf.state.records.contains_key("seal");
+        let mut exchange = |world: &mut World| {
+            std::mem::swap(&mut world.table, &mut shelf.table);
+            if own_state {
+                std::mem::swap(&mut world.state, &mut shelf.state);
+            }
+        };
+        exchange(self);
+        let done = act(self);
+        exchange(self);
+        self.shelf = Some(shelf);
+        done
+    }
+
     pub(super) fn know_parameter(&mut self, name: &str) {
         if let Ok(name) = UserName::parse(name) {
             let parameter = self.rules.template.name_for(&name).as_str().to_owned();
@@ -367,7 +388,7 @@ impl World {
         let Some(created_ms) = self.iam.live(name.folded().as_str()).map(|user| user.created_ms) else {
             return;
         };
-        let own = self.own_tags(name, created_ms);
+        let own = self.of_the_first_table(|world| world.own_tags(name, created_ms));
         let Some(user) = self.iam.live_mut(name.folded().as_str()) else { return };
         let mut tags = user.tags.get().clone();
         tags.extend(own);
@@ -376,6 +397,15 @@ impl World {
         user.armed = true;
         for key in &mut user.keys {
             key.maker = Maker::Program;
+        }
+    }
+
+    /// The same with a console password, which it has had for long.
+    pub(crate) fn make_owned_person(&mut self, name: &UserName) {
+        const DAY: Duration = Duration::from_secs(86_400);
+        self.make_owned_user(name, 3 * DAY, None);
+        if let Some(user) = self.iam.live_mut(name.folded().as_str()) {
+            user.leftovers = History::new(vec![Leftover::LoginProfile]);
         }
     }
 

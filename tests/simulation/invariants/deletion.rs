@@ -38,6 +38,9 @@ pub(super) type Obstacle = (&'static str, Option<Excuse>);
 /// What is no evidence yet, and will be.
 pub(super) const TOO_YOUNG: &str = "it is younger than an orphan has to be";
 
+/// What keeps sweeps from a person, also from one whose removal has begun.
+pub(super) const A_PERSONS: &str = "it has a console login";
+
 /// 7: what speaks against taking this user down.
 pub(super) fn obstacles(world: &World, user: &SimUser) -> Vec<Obstacle> {
     let life = first::life(world, user.name.as_str()).unwrap_or_default();
@@ -100,7 +103,7 @@ fn obstacles_of_a_sweep(world: &World, user: &SimUser, life: &RowLife) -> Vec<Ob
         obstacles.push(("its tags are those of another table, or forged", meddled));
     }
     if user.leftovers.get().contains(&Leftover::LoginProfile) && !policy.include_console_users {
-        obstacles.push(("it has a console login", meddled));
+        obstacles.push((A_PERSONS, meddled));
     }
     let age = world.now.saturating_sub(user.created_ms) + ROUNDED_MS;
     if age < ms(world.rules.orphan_min_age) {

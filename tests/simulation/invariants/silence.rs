@@ -8,7 +8,7 @@ use iam_user_controller::core::policy::{ForeignKeys, OrphanScope};
 use iam_user_controller::core::time::Timestamp;
 use iam_user_controller::core::user::{AccessKeyId, UserName};
 
-use super::deletion::{TOO_YOUNG, obstacles};
+use super::deletion::{A_PERSONS, TOO_YOUNG, obstacles};
 use super::keys::{current_works, expired_since, of_the_mint};
 use super::ownership::adoptable;
 use super::{Excuse, MINTING, ROUNDING, Verdict, first, ms};
@@ -200,7 +200,7 @@ fn orphans(world: &World) -> Verdict {
     for (folded, user) in world.iam.all().filter(|(folded, _)| !world.table.contains_folded(folded)) {
         let ours = world.owns(user) || world.rules.scope == OrphanScope::Account;
         let mut obstacles = obstacles(world, user).into_iter();
-        if ours && obstacles.all(|(why, excuse)| excuse.is_some() || why == TOO_YOUNG) {
+        if ours && obstacles.all(|(why, excuse)| why == TOO_YOUNG || why != A_PERSONS && excuse.is_some()) {
             let mut one = Verdict::about(folded);
             one.breaks(8, format!("{folded}: no row, and still a user"));
             found.append(one);
