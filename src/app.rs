@@ -1,14 +1,11 @@
 //! The composition root: the one place where the parts are put together, for the service, for one
 //! sweep, and for the simulation.
 
-mod authority;
-mod command;
 mod leadership;
 mod operator;
 mod sweeps;
 
-pub use authority::{Refused, permit};
-pub use command::{Answer, COMMAND_RECORD, Command, CommandKind, RESULT_RECORD};
+pub use operator::{Answer, COMMAND_RECORD, Command, CommandKind, RESULT_RECORD};
 
 use std::time::Duration;
 
@@ -19,20 +16,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Pages};
 use crate::config::Settings;
-use crate::core::ownership::LONGEST_ARN;
-use crate::core::time::spoken;
-use crate::core::user::Own;
+use crate::core::user::UserId;
 use crate::feed::{FeedMetrics, Lookout};
 use crate::heartbeat::Heartbeat;
-use crate::leaderships;
 use crate::lease::{Lease, Watch, Watcher};
 use crate::metrics::ProgramMetrics;
-use crate::ports::{CallError, Clock, Identity, Ports, StateStore, TableDescription, UsersTable};
+use crate::ports::{CallError, Clock, Identity, Ports, StateStore, UsersTable};
 use crate::reconcile::{AwsTime, ReconcileMetrics};
-use crate::seals::SealError;
 use crate::status::{Role, Status};
 use crate::survey;
-use crate::sweep::{GlancePages, SweepReport};
+use crate::sweep::SweepReport;
 
 /// First pause after a call that failed while starting; doubles up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -53,8 +46,13 @@ pub enum AppError {
         problem: String,
     },
     /// The state table is not there, or is another kind of table.
-    #[error("{0}")]
-    StateTable(String),
+    #[error("the state table {table}: {problem}")]
+    StateTable {
+        /// Its name.
+        table: String,
+        /// What is wrong, and how to mend it.
+        problem: String,
+    },
     /// Two metrics of one name: a fault of the program.
     #[error("the metrics could not be registered: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -64,17 +62,6 @@ pub enum AppError {
     /// The one sweep that was asked for failed.
     #[error("the sweep failed: {0}")]
     Sweep(String),
-    /// Which users are owned cannot be told.
-    #[error("the state table {table}: {problem}")]
-    Seal {
-        /// Its name.
-        table: String,
-        /// What is wrong, and how to mend it.
-        problem: SealError,
-    },
-    /// One sweep may not be made by this process.
-    #[error(transparent)]
-    Refused(#[from] Refused),
     /// The program was told to stop before it was done.
     #[error("stopped before the sweep was done")]
     Stopped,
@@ -85,11 +72,8 @@ pub enum AppError {
 pub enum Mode {
     /// Run until told to stop.
     Service,
-    /// Make one sweep, and end. `first` is the operator's word that this state table is the one.
-    OneSweep {
-        /// `--first`.
-        first: bool,
-    },
+    /// Make one sweep, and end.
+    OneSweep,
 }
 
 /// What the parts of the program share.
@@ -100,20 +84,8 @@ pub(crate) struct Common<P> {
     pub(crate) program: ProgramMetrics,
     pub(crate) looks: ReconcileMetrics,
     pub(crate) feed: FeedMetrics,
-    pub(crate) started: Started,
-    /// How large pages of the account may be, as long as the process runs.
-    pub(crate) pages: GlancePages,
+    pub(crate) own_user: Option<UserId>,
     pub(crate) mode: Mode,
-}
-
-/// What was found out at the start.
-pub(crate) struct Started {
-    /// Whom the program runs as.
-    pub(crate) own: Own,
-    /// The users table's ARN.
-    pub(crate) table_arn: String,
-    /// Its `TableId`, which tells it from another one that takes its place.
-    pub(crate) table_id: String,
 }
 
 /// Runs the service until `shutdown`.
@@ -192,15 +164,14 @@ pub async fn sweep_once<P: Ports>(
     settings: Settings,
     metrics: MetricsRegistry,
     holder: String,
-    first: bool,
     shutdown: CancellationToken,
 ) -> Result<SweepReport, AppError> {
     let program = ProgramMetrics::new(&metrics, &settings.keys)?;
     let looks = ReconcileMetrics::new(&metrics)?;
     let feed = FeedMetrics::new(&metrics)?;
     let status = Status::default();
-    let mode = Mode::OneSweep { first };
-    let report = work(ports, settings, status, program, looks, feed, holder, mode, &shutdown).await?;
+    let report =
+        work(ports, settings, status, program, looks, feed, holder, Mode::OneSweep, &shutdown).await?;
     report.ok_or(AppError::Stopped)
 }
 
@@ -221,8 +192,7 @@ async fn work<P: Ports>(
         () = shutdown.cancelled() => return Ok(None),
         started = start(&ports, &settings) => started?,
     };
-    let pages = GlancePages::default();
-    let common = Common { ports, settings, status, program, looks, feed, started, pages, mode };
+    let common = Common { ports, settings, status, program, looks, feed, own_user: started, mode };
     if common.settings.users.permissions_boundary.is_none() {
         tracing::warn!(
             "users.permissions_boundary is not set: nothing limits what a created user can become"
@@ -302,7 +272,7 @@ async fn stand_by<P: Ports>(
 
 /// Finds out whether everything is there. A call that fails is tried again, for ever: the network may
 /// come later than the program. What a person has to mend ends it.
-async fn start<P: Ports>(ports: &P, settings: &Settings) -> Result<Started, AppError> {
+async fn start<P: Ports>(ports: &P, settings: &Settings) -> Result<Option<UserId>, AppError> {
     let table = settings.table.name.clone();
     let wrong = |problem: &str| AppError::UsersTable { table: table.clone(), problem: problem.to_owned() };
     let described = insist(|| ports.users_table().describe()).await;
@@ -312,58 +282,22 @@ async fn start<P: Ports>(ports: &P, settings: &Settings) -> Result<Started, AppE
     if !described.keyed_by_user_name {
         return Err(wrong("its key is not the hash key UserName (S) alone; this is another table"));
     }
-    if let Some(problem) = unfit_arn(&described) {
-        return Err(wrong(&problem));
-    }
     if described.stream.as_ref().is_none_or(|stream| !stream.enabled) {
         tracing::error!(
+            table,
             "the users table has no stream: changes are only seen by sweeps, until it is enabled with `aws dynamodb \
-             update-table --table-name {table} --stream-specification StreamEnabled=true,StreamViewType=KEYS_ONLY`"
+             update-table --stream-specification StreamEnabled=true,StreamViewType=KEYS_ONLY`"
         );
     }
     // A spectator writes nothing, and needs no place for it.
     if !settings.dry_run
         && let Err(problem) = insist(|| ports.state().check()).await
     {
-        return Err(AppError::StateTable(problem));
-    }
-    if let Some(problem) = unfit_replica(settings, &described) {
-        // A table that was served before it got replicas has users that need their keys.
-        let led = insist(|| has_led(ports, &described.arn)).await;
-        if !(led || settings.dry_run) {
-            return Err(wrong(&problem));
-        }
-        tracing::error!(table, "{problem}");
+        return Err(AppError::StateTable { table: settings.state.table.clone(), problem });
     }
     let caller = insist(|| ports.identity().caller()).await;
-    tracing::info!(account = caller.account, caller = caller.arn, table_arn = described.arn, "connected");
-    Ok(Started { own: caller.own(), table_arn: described.arn, table_id: described.id })
-}
-
-/// Why no user can be owned for this table, if none can.
-pub(crate) fn unfit_arn(table: &TableDescription) -> Option<String> {
-    let length = table.arn.chars().count();
-    (length > LONGEST_ARN).then(|| {
-        format!(
-            "its ARN has {length} characters, and a tag of IAM holds {LONGEST_ARN}; give it a shorter name"
-        )
-    })
-}
-
-/// Why a first start on this table is refused, if it is one of several replicas.
-pub(crate) fn unfit_replica(settings: &Settings, table: &TableDescription) -> Option<String> {
-    (!table.replicas.is_empty() && !settings.table.allow_replicas).then(|| {
-        format!(
-            "it is a global table with replicas in {}, and IAM is one for all Regions: a controller in each of them \
-             would be one too many. Run it in one Region only, and set table.allow_replicas = true there",
-            table.replicas.join(", ")
-        )
-    })
-}
-
-/// Whether this state table has led for the table of this ARN.
-pub(crate) async fn has_led<P: Ports>(ports: &P, table_arn: &str) -> Result<bool, CallError> {
-    Ok(ports.state().get(&format!("{}{table_arn}", leaderships::PREFIX)).await?.is_some())
+    tracing::info!(account = caller.account, caller = caller.arn, table = described.arn, "connected");
+    Ok(caller.own_user())
 }
 
 async fn insist<T, F: Future<Output = Result<T, CallError>>>(call: impl Fn() -> F) -> T {
@@ -372,7 +306,7 @@ async fn insist<T, F: Future<Output = Result<T, CallError>>>(call: impl Fn() -> 
         match call().await {
             Ok(answer) => return answer,
             Err(error) => {
-                tracing::warn!(%error, retry_in = %spoken(pause), "not started yet: a call failed");
+                tracing::warn!(%error, retry_in = ?pause, "not started yet: a call failed");
                 time::sleep(pause).await;
                 pause = (pause * 2).min(MAX_PAUSE);
             }

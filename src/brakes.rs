@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use crate::core::brake::{Brake, BrakeSettings, Consent, Stale, Status as BrakeStatus, Verdict};
+use crate::core::brake::{Brake, BrakeSettings, Status as BrakeStatus, Verdict};
 use crate::core::memory::SETTLE;
 use crate::core::plan::Evidence;
 use crate::core::time::Timestamp;
@@ -56,13 +56,6 @@ impl<P: Ports> Brakes<P> {
             announced: SyncMutex::default(),
             first_table: SyncMutex::default(),
         }
-    }
-
-    /// The table that was there when the process started. When none was ever stored, another one that has
-    /// taken its place since is known by that.
-    pub fn found_at_start(&self, arn: &str, id: &str) {
-        let mut first = self.first_table.lock().unwrap_or_else(PoisonError::into_inner);
-        first.get_or_insert_with(|| (arn.to_owned(), id.to_owned()));
     }
 
     /// A row was removed: a deletion will be asked for, unless the look finds nothing to delete. Counts
@@ -189,16 +182,12 @@ impl<P: Ports> Brakes<P> {
         .await
     }
 
-    /// Lets go what is held now, as far as the operator consents to it; gives the names.
+    /// Lets go what is held now; gives the names.
     ///
     /// # Errors
-    /// Those of the state table. A consent to less than what is held is no error of it.
-    pub async fn resume(
-        &self,
-        consent: Consent,
-        now: Timestamp,
-    ) -> Result<Result<Vec<UserName>, Stale>, StateError> {
-        self.change(now, |brake| brake.resume(consent, now)).await
+    /// Those of the state table.
+    pub async fn resume(&self, now: Timestamp) -> Result<Vec<UserName>, StateError> {
+        self.change(now, |brake| brake.resume(now)).await
     }
 
     /// What is held, and why.
@@ -233,7 +222,6 @@ impl<P: Ports> Brakes<P> {
         }
         let mut next = kept.brake.clone();
         let answer = change(&mut next);
-        next.mark_additions(&kept.brake, now);
         if next.may_be_stored_late(&kept.brake) {
             kept.stored &= next == kept.brake;
             kept.brake = next;

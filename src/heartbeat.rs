@@ -1,28 +1,20 @@
 //! Whether every loop of the program still turns: what `/healthz` tells.
 
-mod panics;
-
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time;
 
-use panics::Panics;
-
-/// A loop that has not turned for this long is stuck. What may take longer than a quarter of it beats while it
-/// waits, by [`Heartbeat::during`]; so do pages of the whole account, which may take half of it each.
+/// A loop that has not turned for this long is stuck. No call lasts longer than a quarter of it.
 pub const STUCK_AFTER: Duration = Duration::from_secs(60);
 
 /// A loop that waits turns at least this often.
 const TURN: Duration = Duration::from_secs(5);
 
-/// The last turn of every loop that runs now, and what has panicked. Clones share it.
+/// The last turn of every loop that runs now.
 #[derive(Clone, Debug, Default)]
-pub struct Heartbeats {
-    turns: Arc<Mutex<BTreeMap<&'static str, Duration>>>,
-    panics: Panics,
-}
+pub struct Heartbeats(Arc<Mutex<BTreeMap<&'static str, Duration>>>);
 
 impl Heartbeats {
     /// A pulse for the loop of this name, until it is dropped. `now` is monotonic.
@@ -32,25 +24,9 @@ impl Heartbeats {
         heartbeat
     }
 
-    /// A task of the loop of this name has panicked.
-    pub fn panicked(&self, name: &'static str, now: Duration) {
-        self.panics.note(name, now);
-    }
-
-    /// What keeps the program from being healthy, a sentence each.
-    pub fn faults(&self, now: Duration) -> Vec<String> {
-        let stuck = self.stuck(now).into_iter();
-        let stuck =
-            stuck.map(|(name, silent)| format!("the {name} loop has not turned for {} s", silent.as_secs()));
-        let panicked = self.panics.too_many(now).into_iter().map(|(name, times)| {
-            format!("the {name} has panicked {times} times within 5 minutes: the log says where")
-        });
-        stuck.chain(panicked).collect()
-    }
-
     /// The loops that are stuck, and for how long.
     pub fn stuck(&self, now: Duration) -> Vec<(&'static str, Duration)> {
-        let beats = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let silent = beats.iter().map(|(name, beat)| (*name, now.saturating_sub(*beat)));
         silent.filter(|(_, silent)| *silent >= STUCK_AFTER).collect()
     }
@@ -66,12 +42,7 @@ pub struct Heartbeat {
 impl Heartbeat {
     /// The loop turns, at the monotonic time `now`.
     pub fn beat(&self, now: Duration) {
-        self.beats.turns.lock().unwrap_or_else(PoisonError::into_inner).insert(self.name, now);
-    }
-
-    /// A task of this loop has panicked, at the monotonic time `now`.
-    pub fn panicked(&self, now: Duration) {
-        self.beats.panicked(self.name, now);
+        self.beats.0.lock().unwrap_or_else(PoisonError::into_inner).insert(self.name, now);
     }
 
     /// Beats while a future goes on. For work of which every call has a time limit, and the whole has
@@ -89,7 +60,7 @@ impl Heartbeat {
 
 impl Drop for Heartbeat {
     fn drop(&mut self) {
-        self.beats.turns.lock().unwrap_or_else(PoisonError::into_inner).remove(self.name);
+        self.beats.0.lock().unwrap_or_else(PoisonError::into_inner).remove(self.name);
     }
 }
 

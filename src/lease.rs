@@ -63,10 +63,6 @@ const RELEASE_AGAIN: u32 = 2;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Body {
     holder: String,
-    /// Drawn anew by every process: two containers may have one hostname and one process id, and each
-    /// would take the other's record for the one that it has tried to write itself.
-    #[serde(default)]
-    nonce: String,
     /// Counts renewals: what a watcher sees change.
     beat: u64,
     ttl_millis: u64,
@@ -90,8 +86,6 @@ pub struct Leader {
 pub struct Watcher<P> {
     ports: P,
     holder: String,
-    /// Tells this process from another one of the same name.
-    nonce: String,
     ttl: Duration,
     seen: Option<(Record, Duration)>,
     /// Since when the record is not there, although others are.
@@ -127,8 +121,7 @@ pub enum LeaseError {
 impl<P: Ports> Watcher<P> {
     /// A watcher that would hold the lease as `holder`.
     pub fn new(ports: P, holder: String, ttl: Duration) -> Self {
-        let nonce = format!("{:016x}", ports.clock().random());
-        Self { ports, holder, nonce, ttl, seen: None, missing_since: None, held: None, tried: None }
+        Self { ports, holder, ttl, seen: None, missing_since: None, held: None, tried: None }
     }
 
     /// How long to wait between two looks.
@@ -225,7 +218,6 @@ impl<P: Ports> Watcher<P> {
         let token = last_token.saturating_add(1);
         let body = Body {
             holder: self.holder.clone(),
-            nonce: self.nonce.clone(),
             beat: 0,
             ttl_millis: u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX),
             released: false,

@@ -18,7 +18,7 @@
 //! | [`work`] | who is looked at next; one user is never worked on twice at once |
 //! | [`feed`] | the table's stream, from its checkpoints; what a standby keeps in sight of it |
 //! | [`sweep`], [`survey`] | everybody at a glance: to look closer, or only to show |
-//! | [`lease`], [`leaderships`], [`brakes`], [`removals`], [`seals`] | what is remembered in the state table |
+//! | [`lease`], [`brakes`], [`removals`] | what is remembered in the state table |
 //! | [`pace`] | every call goes through it: as fast as AWS allows, and only while leading |
 //! | [`app`] | the composition root: the service, one sweep and the simulation are built here |
 //! | [`admin`], [`metrics`], [`status`], [`registry`], [`heartbeat`] | what people and probes see |
@@ -33,8 +33,7 @@
 //!    else made is never mistaken for one.
 //! 3. **No user without its boundary**, ever; a drifted one is put back before any key is minted.
 //! 4. **Only owned users are changed.** The user's id and ownership are read anew right before every
-//!    call that takes something away. Tags can be forged and copied; ownership is proven by a
-//!    [`seal`](core::seal) of name, table and life.
+//!    call that takes something away.
 //! 5. **One user, one worker**: no two tasks and no two replicas change one user at once. See
 //!    [`lease`] for what exactly holds when a replica freezes.
 //! 6. **Nothing acknowledged is lost.** A checkpoint passes a record only when its user is settled, or
@@ -100,7 +99,6 @@ pub mod config;
 pub mod core;
 pub mod feed;
 pub mod heartbeat;
-pub mod leaderships;
 pub mod lease;
 pub mod metrics;
 pub mod pace;
@@ -108,7 +106,6 @@ pub mod ports;
 pub mod reconcile;
 pub mod registry;
 pub mod removals;
-pub mod seals;
 pub mod status;
 pub mod survey;
 pub mod sweep;

@@ -24,28 +24,30 @@ async fn main() -> ExitCode {
     if let Command::Health = args.command() {
         return cli::health::run(settings.http.listen).await;
     }
-    let service = *args.command() == Command::Run;
-    if let Err(error) = telemetry::start(&settings.log, &settings.table.name, service) {
+    if let Err(error) = telemetry::start(&settings.log, *args.command() == Command::Run) {
         return fail(FAILED, error);
     }
     let registry = Registry::new();
     let ports = match AwsPorts::connect(&aws_settings(&settings), &registry).await {
         Ok(ports) => ports,
-        Err(error) => return cli::ends(service, &error),
+        Err(error) => return fail(FAILED, error),
     };
     let shutdown = match stop_on_signals() {
         Ok(shutdown) => shutdown,
-        Err(error) => return cli::ends(service, &error),
+        Err(error) => return fail(FAILED, error),
     };
     let holder = telemetry::holder();
     match args.command() {
         Command::Plan(args) => cli::plan::run(&ports, &settings, args).await,
-        Command::Sweep(args) => cli::sweep::run(ports, settings, *args, holder, shutdown).await,
+        Command::Sweep(args) => cli::sweep::run(ports, settings, args, holder, shutdown).await,
         Command::Check => cli::check::run(&ports, &settings).await,
         Command::Deletions(command) => cli::deletions::run(&ports, &settings, *command, holder).await,
         Command::Run | Command::Health => match serve(ports, settings, registry, holder, shutdown).await {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => cli::ends(service, &error),
+            Err(error) => {
+                tracing::error!(%error, "the program ends");
+                fail(FAILED, error)
+            }
         },
     }
 }
@@ -66,7 +68,6 @@ fn aws_settings(settings: &Settings) -> AwsSettings {
     AwsSettings {
         users_table: settings.table.name.clone(),
         state_table: settings.state.table.clone(),
-        default_state_table: settings.state.default_table.clone(),
         kms_key_id: settings.parameters.kms_key_id.clone(),
         sweep_schedule: settings.sweep.schedule.clone(),
     }

@@ -21,7 +21,6 @@ pub struct ProgramMetrics {
     foreign_keys: IntGauge,
     orphans: IntGauge,
     orphans_spared: IntGaugeVec,
-    quarantined_users: IntGauge,
     deletions_held: IntGauge,
     leader: IntGauge,
     sweep_last_success: Gauge,
@@ -66,10 +65,6 @@ impl ProgramMetrics {
             foreign_keys: int("foreign_keys", "Keys on owned users that the controller did not make.")?,
             orphans: int("orphans", "Users without a row, as the last sweep counted them.")?,
             orphans_spared,
-            quarantined_users: int(
-                "quarantined_users",
-                "Owned users to which AWS's quarantine policy is attached, as the last sweep counted them.",
-            )?,
             deletions_held: int(
                 "deletions_held",
                 "Deletions that wait for an operator; 1 when deletions are held and none waits yet.",
@@ -120,7 +115,6 @@ impl ProgramMetrics {
                 let count = sweep.spared.get(&why).copied().unwrap_or_default();
                 self.orphans_spared.with_label_values(&[why.as_str()]).set(to_i64(count));
             }
-            self.quarantined_users.set(to_i64(sweep.quarantined));
             self.sweep_last_success
                 .set(std::time::Duration::from_millis(sweep.started.as_millis()).as_secs_f64());
             self.sweep_duration.set(std::time::Duration::from_millis(sweep.took_millis).as_secs_f64());

@@ -42,8 +42,6 @@ pub struct Progress {
     pub tenure: Option<Arc<Tenure>>,
     /// Whether the first sweep of this leadership is done.
     pub swept: bool,
-    /// Why this leader changes nothing yet, when it does not.
-    pub waits_for: Option<String>,
     /// Whether the program is ending.
     pub stopping: bool,
     /// The last sweep that was finished.
@@ -112,9 +110,6 @@ impl Status {
             _ if !progress.clock_trusted => wait("the local clock is more than 5 minutes from AWS's"),
             Role::Starting => wait("starting"),
             Role::Standby => Ok(Role::Standby),
-            Role::Leader if progress.waits_for.is_some() => {
-                Err(progress.waits_for.clone().unwrap_or_default())
-            }
             Role::Leader if !self.feed.snapshot().positioned => wait("not positioned on the stream yet"),
             Role::Leader | Role::Observer if !progress.swept => wait("the first sweep is not done yet"),
             role @ (Role::Leader | Role::Observer) => Ok(role),

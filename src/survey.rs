@@ -11,20 +11,16 @@ use crate::app::Common;
 use crate::config::Settings;
 use crate::core::census::{Census, Orphan, OrphanRules, Spared};
 use crate::core::memory::Memory;
-use crate::core::observed::Observed;
-use crate::core::ownership::{self, NotAdoptable};
 use crate::core::plan::{Desired, Next, Plan, State, View, plan};
-use crate::core::policy::{OrphanAction, Policy};
-use crate::core::spelling;
+use crate::core::policy::OrphanAction;
 use crate::core::time::Timestamp;
-use crate::core::user::{Own, UserName};
+use crate::core::user::{UserId, UserName};
 use crate::pace::{Lane, Pace};
-use crate::ports::{Alarm, CallError, Clock, Directory, Fault, Ports, UsersTable};
-use crate::reconcile::{AwsTime, observe, sign_in};
+use crate::ports::{Alarm, CallError, Clock, Directory, Ports};
+use crate::reconcile::{AwsTime, observe};
 use crate::registry::Report;
-use crate::seals::{self, SealError};
 use crate::status::Role;
-use crate::sweep::{self, GlancePages, SweepReport};
+use crate::sweep::{self, SweepReport};
 
 /// What would be done about one name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -55,9 +51,7 @@ impl Planned {
         let (action, key, state) = match &plan.next {
             Next::Do(step) => (step.action(), step.key().map(ToString::to_string), Some(State::Pending)),
             Next::AskToDelete(..) | Next::ListLeftovers => ("delete_user", None, Some(State::Deleting)),
-            Next::Prove | Next::ProveLater { .. } | Next::ReadTier | Next::AskSignIn => {
-                ("none", None, Some(State::Pending))
-            }
+            Next::Prove => ("none", None, Some(State::Pending)),
             Next::WaitUntil(_, state) => ("none", None, Some(*state)),
             Next::Rest { state, .. } => ("none", None, *state),
         };
@@ -71,10 +65,8 @@ pub struct Surveyor<'a, P> {
     pub ports: &'a P,
     /// What the operator wants.
     pub settings: &'a Settings,
-    /// Whom the program runs as.
-    pub own: Own,
-    /// How large pages of the account are.
-    pub pages: GlancePages,
+    /// The user that the program runs as.
+    pub own_user: Option<UserId>,
 }
 
 /// A survey of everybody.
@@ -88,12 +80,8 @@ pub struct Survey {
     pub orphans: usize,
     /// Users without a row that no sweep deletes, by reason.
     pub spared: BTreeMap<Spared, usize>,
-    /// Owned users to which AWS's quarantine policy is attached.
-    pub quarantined: usize,
     /// Everybody that is in the table, or is an orphan; by name.
     pub users: Vec<Planned>,
-    /// What has to be known of the survey itself.
-    pub notes: Vec<String>,
 }
 
 impl<P: Ports> Surveyor<'_, P> {
@@ -102,7 +90,7 @@ impl<P: Ports> Surveyor<'_, P> {
     /// # Errors
     /// When a call fails: half a survey could mislead.
     pub async fn everybody(&self) -> Result<Survey, CallError> {
-        self.survey(&self.pace(), |_| true).await
+        self.survey(&Pace::default(), |_| true).await
     }
 
     /// Looks at one name, which may be nobody's.
@@ -110,26 +98,29 @@ impl<P: Ports> Surveyor<'_, P> {
     /// # Errors
     /// When a call fails.
     pub async fn only(&self, name: &UserName) -> Result<Survey, CallError> {
-        let pace = self.pace();
+        let pace = Pace::default();
         let mut survey = self.survey(&pace, |other| other == name.as_str()).await?;
         if survey.users.is_empty() {
-            let (policy, _) = self.policy().await?;
-            survey.users.push(self.one(name, &pace, &policy, &BTreeSet::new(), None).await?);
+            survey.users.push(self.one(name, &pace, &BTreeSet::new()).await?);
         }
         Ok(survey)
-    }
-
-    fn pace(&self) -> Pace {
-        Pace::new(&self.settings.pace, self.ports.clock().monotonic())
     }
 
     /// The account and the table are always seen whole: who is an orphan, and which spelling is served,
     /// does not show in one name.
     async fn survey(&self, pace: &Pace, wanted: impl Fn(&str) -> bool) -> Result<Survey, CallError> {
-        let (policy, note) = self.policy().await?;
-        let mut census = self.census(pace, &policy).await?;
+        let users = sweep::list_users(self.ports, pace).await?;
+        let rows = sweep::scan_table(self.ports).await?;
+        let policy = self.settings.policy();
+        let rules = OrphanRules {
+            min_age: self.settings.orphans.min_age,
+            protected: &|name| self.settings.orphans.protect.matches(name),
+            own_user: self.own_user.as_ref(),
+        };
+        let now = AwsTime::of(self.ports.clock()).now;
+        let mut census = Census::take(users, rows, &policy, &rules, now);
         for name in census.perhaps_people(&policy) {
-            let call = || self.ports.directory().has_console_login(&name);
+            let call = self.ports.directory().has_console_login(&name);
             if pace.read(self.ports, Lane::Iam, call).await? {
                 census.has_console_login(&name);
             }
@@ -146,8 +137,7 @@ impl<P: Ports> Surveyor<'_, P> {
             })
             .collect();
         let names = census.rows.iter().filter(|name| wanted(name.as_str()));
-        let names =
-            names.map(|name| self.one(name, pace, &policy, census.spellings(name), census.user_of(name)));
+        let names = names.map(|name| self.one(name, pace, &census.rows));
         let mut looks = stream::iter(names).buffer_unordered(self.settings.executor.concurrency.get());
         while let Some(look) = looks.next().await {
             planned.push(look?);
@@ -160,80 +150,8 @@ impl<P: Ports> Surveyor<'_, P> {
             owned_users: census.owned,
             orphans: census.orphans.len(),
             spared: census.count_spared(),
-            quarantined: census.count_quarantined(),
             users: planned,
-            notes: note.into_iter().collect(),
         })
-    }
-
-    /// Why the users that exist, have a row and are not owned would not be adopted, by name; and what has to
-    /// be known of that.
-    ///
-    /// # Errors
-    /// When a call fails.
-    pub async fn not_adopted(&self) -> Result<(Vec<(UserName, String)>, Option<String>), CallError> {
-        let pace = self.pace();
-        let (policy, note) = self.policy().await?;
-        let census = self.census(&pace, &policy).await?;
-        let strangers = census.rows.iter().filter_map(|row| census.users.get(row).map(|glance| &glance.user));
-        let strangers = strangers.filter(|user| !policy.ownership.owns(user));
-        let mut refused = Vec::new();
-        for user in strangers {
-            let call = || self.ports.directory().keys(&user.name);
-            let keys = pace.read(self.ports, Lane::Iam, call).await?;
-            let keys: Vec<_> = keys.unwrap_or_default().into_iter().map(|key| key.id).collect();
-            let mut outcome = ownership::adoptable(user, keys.iter(), None, &policy);
-            if outcome == Err(NotAdoptable::AskSignIn) {
-                let asked = sign_in(self.ports, &pace, &user.name).await?;
-                outcome = ownership::adoptable(user, keys.iter(), Some(asked), &policy);
-            }
-            refused.extend(outcome.err().map(|refusal| (user.name.clone(), refusal.why())));
-        }
-        Ok((refused, note))
-    }
-
-    /// What the operator wants, under the seal key that the state table holds; and a note when it holds none
-    /// that may be read.
-    async fn policy(&self) -> Result<(Policy, Option<String>), CallError> {
-        let table = self.ports.users_table().describe().await?.ok_or_else(|| CallError {
-            fault: Fault::NotFound,
-            call: "dynamodb:DescribeTable",
-            detail: format!("there is no table {}", self.settings.table.name),
-        })?;
-        let state = &self.settings.state.table;
-        let no_user = "no user counts as the controller's own here";
-        let (key, note) = match seals::read(self.ports).await {
-            Ok(Some(key)) => (Some(key), None),
-            Ok(None) => (
-                None,
-                Some(format!("the state table {state} holds no seal key before the first start: {no_user}")),
-            ),
-            Err(SealError::Call(error)) if error.fault == Fault::NotFound => {
-                (None, Some(format!("there is no state table {state}, and so no seal key: {no_user}")))
-            }
-            Err(SealError::Call(error)) if !matches!(error.fault, Fault::Denied | Fault::Invalid) => {
-                return Err(error);
-            }
-            Err(problem) => (
-                None,
-                Some(format!(
-                    "the seal key could not be read from the state table {state}: {no_user} ({problem})"
-                )),
-            ),
-        };
-        Ok((self.settings.policy(table.arn, key), note))
-    }
-
-    /// The account and the table.
-    async fn census(&self, pace: &Pace, policy: &Policy) -> Result<Census, CallError> {
-        let users = sweep::list_users(self.ports, pace, &self.pages).await?;
-        let rows = sweep::scan_table(self.ports).await?;
-        let rules = OrphanRules {
-            min_age: self.settings.orphans.min_age,
-            protected: &|name| self.settings.orphans.protect.matches(name),
-            own: &self.own,
-        };
-        Ok(Census::take(users, rows, policy, &rules, AwsTime::of(self.ports.clock()).now))
     }
 
     /// What `dry_run` has for a sweep: a survey, and the report that a sweep would make of it.
@@ -255,7 +173,6 @@ impl<P: Ports> Surveyor<'_, P> {
             orphans: survey.orphans,
             orphans_due: 0,
             spared: survey.spared.clone(),
-            quarantined: survey.quarantined,
         };
         Ok((survey, report))
     }
@@ -264,37 +181,33 @@ impl<P: Ports> Surveyor<'_, P> {
         &self,
         name: &UserName,
         pace: &Pace,
-        policy: &Policy,
         rows: &BTreeSet<UserName>,
-        listed: Option<&UserName>,
     ) -> Result<Planned, CallError> {
+        let policy = self.settings.policy();
         let template = &self.settings.parameters.template;
-        let mut observed = observe(self.ports, pace, template, name).await?;
-        let seen = observed.user.as_ref().map(|user| &user.name);
-        let desired = spelling::desired(name, rows, listed.or(seen));
-        let mut plan = self.plan(name, &desired, &observed, policy);
-        if plan.next == Next::AskSignIn {
-            observed.sign_in = Some(sign_in(self.ports, pace, name).await?);
-            plan = self.plan(name, &desired, &observed, policy);
-        }
-        Ok(Planned::of(name, &plan))
-    }
-
-    fn plan(&self, name: &UserName, desired: &Desired, observed: &Observed, policy: &Policy) -> Plan {
+        let observed = observe(self.ports, pace, template, name).await?;
+        let mut twins = rows.iter().filter(|row| row.folded() == name.folded());
+        let desired = match twins.next() {
+            None => Desired::Absent,
+            Some(first) if first != name && observed.user.as_ref().is_none_or(|user| user.name != *name) => {
+                Desired::Shadowed { by: first.clone() }
+            }
+            Some(_) => Desired::Present,
+        };
         let time = AwsTime::of(self.ports.clock());
-        plan(&View {
+        let view = View {
             name,
-            desired,
-            observed,
+            desired: &desired,
+            observed: &observed,
             memory: &Memory::default(),
-            policy,
+            policy: &policy,
             now: time.now,
             clock_trusted: time.trusted,
             reads_settled: true,
             sweep: 0,
-            own_user: self.own.user.as_ref(),
-            stop_by: None,
-        })
+            own_user: self.own_user.as_ref(),
+        };
+        Ok(Planned::of(name, &plan(&view)))
     }
 
     fn orphan(&self, orphan: &Orphan) -> Planned {
@@ -324,12 +237,8 @@ impl<P: Ports> Surveyor<'_, P> {
 pub(crate) async fn observe_forever<P: Ports>(common: &Common<P>, shutdown: &CancellationToken) {
     common.status.progress().role = Role::Observer;
     let beat = common.status.beats.start("survey", common.ports.clock().monotonic());
-    let surveyor = Surveyor {
-        ports: &common.ports,
-        settings: &common.settings,
-        own: common.started.own.clone(),
-        pages: common.pages.clone(),
-    };
+    let surveyor =
+        Surveyor { ports: &common.ports, settings: &common.settings, own_user: common.own_user.clone() };
     while !shutdown.is_cancelled() {
         tokio::select! {
             biased;
@@ -368,9 +277,6 @@ async fn observe_once<P: Ports>(common: &Common<P>, surveyor: &Surveyor<'_, P>) 
 
 fn show<P: Ports>(common: &Common<P>, survey: &Survey, now: Timestamp) {
     common.status.users.clear();
-    for note in &survey.notes {
-        tracing::warn!("{note}");
-    }
     for planned in &survey.users {
         if planned.changes() {
             tracing::info!(

@@ -6,8 +6,8 @@
 //! was created meanwhile is not in the list, and one in the list has its row in the scan.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -18,12 +18,10 @@ use crate::config::Orphans;
 use crate::core::cadence::Cadence;
 use crate::core::census::{self, Census, Orphan, OrphanRules, Sightings, Spared};
 use crate::core::observed::Glance;
-use crate::core::page_size::PageSize;
 use crate::core::plan::State;
 use crate::core::policy::{OrphanAction, Policy};
-use crate::core::quarantine::{Case, Watch};
 use crate::core::time::Timestamp;
-use crate::core::user::{Own, UserName};
+use crate::core::user::{AccessKeyId, UserId, UserName};
 use crate::heartbeat::Heartbeat;
 use crate::lease::Guard;
 use crate::pace::{Lane, Pace};
@@ -35,7 +33,7 @@ use crate::work::executor::{Hold, LookFailed, Request};
 /// Record of the orphans that sweeps have seen.
 pub const ORPHANS_RECORD: &str = "orphans";
 
-/// Record of the users that AWS has quarantined, and of those that were seen before that.
+/// Record of the keys that AWS has quarantined.
 pub const QUARANTINE_RECORD: &str = "quarantine";
 
 /// Pages of IAM's list: 5,000 users an account, 100 a page at the worst, and then some.
@@ -67,9 +65,6 @@ pub struct SweepReport {
     /// Users without a row that no sweep deletes, by reason.
     #[serde(default)]
     pub spared: BTreeMap<Spared, usize>,
-    /// Owned users to which AWS's quarantine policy is attached.
-    #[serde(default)]
-    pub quarantined: usize,
 }
 
 /// Why a sweep was not finished. It has deleted nobody.
@@ -97,8 +92,6 @@ pub struct Sweeper<P: Ports> {
     pub lease: Guard<P>,
     /// The pace of calls.
     pub pace: Arc<Pace>,
-    /// How large pages of the account are.
-    pub pages: GlancePages,
     /// What the operator wants.
     pub policy: Policy,
     /// What the operator wants of orphans.
@@ -111,14 +104,14 @@ pub struct Sweeper<P: Ports> {
     pub registry: Arc<Registry>,
     /// Where looks are asked for.
     pub requests: mpsc::Sender<Request>,
-    /// Whom the controller runs as.
-    pub own: Own,
+    /// The user that the controller runs as.
+    pub own_user: Option<UserId>,
     /// Number of the sweep.
     pub number: Arc<AtomicU64>,
     /// Orphans of the sweeps before.
     pub sightings: Sightings,
-    /// What sweeps before this one have seen of AWS's quarantine.
-    pub quarantine: Watch,
+    /// Quarantined keys of the sweeps before, by user.
+    pub quarantine: BTreeMap<UserName, BTreeSet<AccessKeyId>>,
     /// When the sweeps before this one began.
     pub cadence: Cadence,
 }
@@ -138,14 +131,13 @@ impl<P: Ports> Sweeper<P> {
         let started = AwsTime::of(self.ports.clock()).now;
         self.number.fetch_add(1, Ordering::Relaxed);
         self.identify_table(started).await?;
-        let users = list_users(&self.ports, &self.pace, &self.pages).await?;
-        let listed = AwsTime::of(self.ports.clock());
+        let users = list_users(&self.ports, &self.pace).await?;
         let rows = scan_table(&self.ports).await?;
         let mut census = self.take_census(users, rows, started);
         self.spare_people(&mut census).await?;
         tell_spared(&census);
         self.show(&census, started);
-        self.quarantined(&census, started, listed).await?;
+        self.quarantined(&census).await?;
         let wanted = self.tell_brake(&census, started).await?;
         let orphans_due = self.orphans_due(&census, started).await?;
 
@@ -172,13 +164,12 @@ impl<P: Ports> Sweeper<P> {
             orphans: census.orphans.len(),
             orphans_due: orphans_due.len(),
             spared: census.count_spared(),
-            quarantined: census.count_quarantined(),
         })
     }
 
     async fn identify_table(&self, now: Timestamp) -> Result<(), SweepError> {
         let Some(table) = self.ports.users_table().describe().await? else {
-            return Err(SweepError::NoTable(self.policy.ownership.table().to_owned()));
+            return Err(SweepError::NoTable(self.policy.table.clone()));
         };
         self.brakes.table_seen(&table.arn, &table.id, now).await?;
         Ok(())
@@ -188,16 +179,16 @@ impl<P: Ports> Sweeper<P> {
         let rules = OrphanRules {
             min_age: self.orphans.min_age,
             protected: &|name| self.orphans.protect.matches(name),
-            own: &self.own,
+            own_user: self.own_user.as_ref(),
         };
         Census::take(users, rows, &self.policy, &rules, now)
     }
 
-    /// Asks which orphans have a console login. An answer that fails ends the sweep:
+    /// Asks who of those that are not owned has a console login. An answer that fails ends the sweep:
     /// nobody is taken for a machine for want of an answer.
     async fn spare_people(&self, census: &mut Census) -> Result<(), SweepError> {
         for name in census.perhaps_people(&self.policy) {
-            let call = || self.ports.directory().has_console_login(&name);
+            let call = self.ports.directory().has_console_login(&name);
             if self.pace.read(&self.ports, Lane::Iam, call).await? {
                 census.has_console_login(&name);
             }
@@ -302,37 +293,31 @@ impl<P: Ports> Sweeper<P> {
         Ok(victims)
     }
 
-    /// Opens a case for each user that AWS has quarantined since the sweep before, and tells of it once.
-    /// The record is written before any key is replaced on its word.
-    async fn quarantined(
-        &mut self,
-        census: &Census,
-        began: Timestamp,
-        ended: AwsTime,
-    ) -> Result<(), SweepError> {
-        let mut watch = self.quarantine.clone();
-        let mut closed = Vec::new();
-        // What is seen of users lives on times that a clock that is off would mix up.
-        if ended.trusted {
-            let found = watch.see(census, began, ended.now);
-            closed = found.closed;
-            for sighting in found.sightings {
-                let call = || self.ports.directory().keys(sighting.name());
-                // Gone, or not visible yet: then the next sweep sees it first.
-                let Some(keys) = self.pace.read(&self.ports, Lane::Iam, call).await? else { continue };
-                tell_quarantine(watch.open(sighting, keys.into_iter().map(|key| key.id).collect()));
-            }
+    /// Keys that AWS found in public are marked once, when their quarantine is first seen: the keys
+    /// that replace them are not.
+    async fn quarantined(&mut self, census: &Census) -> Result<(), SweepError> {
+        // Whoever is not seen without the policy is not first seen the next time: a user may be missed, or
+        // be nobody's for a while, and the keys that have replaced the marked ones are sound.
+        let lasts = |name: &UserName| match census.users.get(name) {
+            Some(glance) => glance.is_quarantined(),
+            None => census.rows.contains(name),
+        };
+        let mut found = self.quarantine.clone();
+        found.retain(|name, _| lasts(name));
+        for name in census.quarantined.iter().filter(|name| !self.quarantine.contains_key(*name)) {
+            let keys = self.pace.read(&self.ports, Lane::Iam, self.ports.directory().keys(name)).await?;
+            // Gone, or not visible yet: then the next sweep sees it first.
+            let Some(keys) = keys else { continue };
+            tracing::error!(user = %name, "AWS has quarantined this user: a key of it was found in public");
+            found.insert(name.clone(), keys.into_iter().map(|key| key.id).collect());
         }
-        let body = |watch: &Watch| serde_json::to_string(watch).unwrap_or_default();
-        if body(&watch) != body(&self.quarantine) {
-            self.remember(QUARANTINE_RECORD, &watch).await?;
+        if found != self.quarantine {
+            self.remember(QUARANTINE_RECORD, &Quarantine::of(&found)).await?;
         }
-        self.quarantine = watch;
-        let open = self.quarantine.cases().map(|case| (UserName::parse(&case.name).ok(), Some(case.clone())));
-        let told: Vec<_> = open.chain(closed.into_iter().map(|name| (Some(name), None))).collect();
-        for (name, case) in told {
-            if let Some(name) = name.filter(|name| census.rows.contains(name)) {
-                self.ask(Request::Quarantine { name, case }).await?;
+        self.quarantine = found;
+        for (name, keys) in &self.quarantine {
+            if census.rows.contains(name) {
+                self.ask(Request::Compromised { name: name.clone(), keys: keys.clone() }).await?;
             }
         }
         Ok(())
@@ -348,26 +333,19 @@ impl<P: Ports> Sweeper<P> {
     }
 }
 
-/// Says that AWS has quarantined a user, and what a person has to do.
-fn tell_quarantine(case: &Case) {
-    let (user, policy, detach) = (&case.name, &case.policy, case.detach_command());
-    let replace = case.replace_commands(|_| true).join("; ");
-    if case.appeared {
-        tracing::error!(
-            user,
-            policy,
-            replace,
-            detach,
-            "AWS has quarantined this user: a key of it was found in public"
-        );
-    } else {
-        tracing::error!(
-            user,
-            policy,
-            replace,
-            detach,
-            "AWS's quarantine policy is attached to this user, and was when it was first seen: its keys are left alone"
-        );
+/// The body of the record [`QUARANTINE_RECORD`].
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Quarantine(BTreeMap<String, BTreeSet<AccessKeyId>>);
+
+impl Quarantine {
+    fn of(keys: &BTreeMap<UserName, BTreeSet<AccessKeyId>>) -> Self {
+        Self(keys.iter().map(|(name, keys)| (name.to_string(), keys.clone())).collect())
+    }
+
+    /// The keys by user.
+    pub fn into_keys(self) -> BTreeMap<UserName, BTreeSet<AccessKeyId>> {
+        let named = |(name, keys): (String, _)| UserName::parse(&name).ok().map(|name| (name, keys));
+        self.0.into_iter().filter_map(named).collect()
     }
 }
 
@@ -376,76 +354,29 @@ const NAMED: usize = 100;
 
 /// Says once a sweep who is spared for what an operator may not know of; the patterns are their own.
 fn tell_spared(census: &Census) {
-    for why in [Spared::OtherTable, Spared::NoSeal, Spared::ConsoleLogin] {
+    for why in [Spared::OtherTable, Spared::ConsoleLogin] {
         let spared = census.spared.iter().filter(|(_, reason)| **reason == why);
         let names: Vec<&str> = spared.map(|(name, _)| name.as_str()).collect();
         if !names.is_empty() {
             let (users, named) = (names.len(), names.len().min(NAMED));
             let names = names[..named].join(" ");
-            let reason = why.as_str();
-            if why == Spared::NoSeal {
-                tracing::error!(
-                    users,
-                    reason,
-                    names,
-                    "users carry the controller's tags without a valid seal: forged, or sealed under the key of another state table"
-                );
-            } else {
-                tracing::info!(users, reason, names, "users without a row are spared");
-            }
+            tracing::info!(users, reason = why.as_str(), names, "users without a row are spared");
         }
     }
 }
 
-/// How large a page of the account may be, as this process has found out.
-pub type GlancePages = Arc<Mutex<PageSize>>;
-
-/// Everybody in the account. A list that is not answered begins anew with smaller pages.
+/// Everybody in the account.
 ///
 /// # Errors
 /// When a call fails, or the list has no end: half of it would mislead.
-pub(crate) async fn list_users<P: Ports>(
-    ports: &P,
-    pace: &Pace,
-    pages: &GlancePages,
-) -> Result<Vec<Glance>, CallError> {
-    let size = || pages.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut last_chance = true;
-    loop {
-        let most = size().get();
-        match list_by(ports, pace, most).await {
-            Ok((users, slowest)) => {
-                size().answered(slowest);
-                return Ok(users);
-            }
-            Err(error) if error.fault == Fault::Indeterminate => {
-                if !size().unanswered() && !std::mem::take(&mut last_chance) {
-                    return Err(error);
-                }
-                let next = size().get();
-                tracing::warn!(%error, most, next, "the list of users is begun anew with pages of another size");
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Everybody, with so many users a page, and how long the slowest page took.
-async fn list_by<P: Ports>(ports: &P, pace: &Pace, most: u32) -> Result<(Vec<Glance>, Duration), CallError> {
+pub(crate) async fn list_users<P: Ports>(ports: &P, pace: &Pace) -> Result<Vec<Glance>, CallError> {
     let mut users = Vec::new();
-    let mut slowest = Duration::ZERO;
     let mut token: Option<String> = None;
     for _ in 0..MAX_USER_PAGES {
-        let page = async || {
-            let begun = ports.clock().monotonic();
-            let page = ports.directory().glance(token.as_deref(), most).await?;
-            Ok((page, ports.clock().monotonic().saturating_sub(begun)))
-        };
-        let (page, took) = pace.page(ports, Lane::Iam, page).await?;
-        slowest = slowest.max(took);
+        let page = pace.read(ports, Lane::Iam, ports.directory().glance(token.as_deref())).await?;
         users.extend(page.items);
         match page.next {
-            None => return Ok((users, slowest)),
+            None => return Ok(users),
             next if next == token => break,
             next => token = next,
         }

@@ -12,21 +12,10 @@ locals {
 
   state_table_name = coalesce(var.state_table_name, "${var.users_table_name}-controller")
 
-  # Spelled out, not asked of the table, so that a plan shows the policies that name it.
-  tables_arn = "arn:${local.partition}:dynamodb:${local.region}:${local.account}:table"
-
-  # The tags that make a user the controller's own. The program writes them and demands them. IAM knows
-  # no Regions and tables do: two of them may have tables of one name, which the ARN tells apart.
+  # The tags that make a user the controller's own. The program writes them and demands them.
   ownership_tags = {
-    "managed-by"                    = "iam-user-controller"
-    "iam-user-controller:table"     = var.users_table_name
-    "iam-user-controller:table-arn" = "${local.tables_arn}/${var.users_table_name}"
-  }
-
-  # Values of the same tags on a user that may be adopted: of this table, or of one that it succeeds.
-  adoptable_tags = {
-    "iam-user-controller:table"     = distinct(concat([var.users_table_name], [for arn in var.adopt_from : split("/", arn)[1]]))
-    "iam-user-controller:table-arn" = distinct(concat([local.ownership_tags["iam-user-controller:table-arn"]], var.adopt_from))
+    "managed-by"                = "iam-user-controller"
+    "iam-user-controller:table" = var.users_table_name
   }
 
   # In a policy `*` stands for `/` too: these are the users at any depth below the paths.

@@ -1,18 +1,15 @@
 # The program's configuration, as the environment variables IUC_<SECTION>__<KEY>. A setting that is
 # null is left out, so that the program's own default holds; lists are TOML arrays, which for plain
-# strings JSON arrays are, and a pace is a TOML inline table.
+# strings JSON arrays are.
 
 locals {
   # Settings that the infrastructure depends on, so that the two cannot disagree.
   tied_settings = {
     IUC_TABLE__NAME                 = var.users_table_name
-    IUC_TABLE__ALLOW_REPLICAS       = var.allow_replicas ? "true" : null
     IUC_STATE__TABLE                = local.state_table_name
     IUC_USERS__PATH                 = var.users_path
     IUC_USERS__PERMISSIONS_BOUNDARY = local.permissions_boundary_arn
     IUC_USERS__ADOPT                = var.adopt
-    IUC_USERS__ADOPT_PATHS          = length(var.adopted_users_paths) == 0 ? null : jsonencode(var.adopted_users_paths)
-    IUC_USERS__ADOPT_FROM           = length(var.adopt_from) == 0 ? null : jsonencode(var.adopt_from)
     IUC_PARAMETERS__NAME            = var.parameter_name
     IUC_PARAMETERS__KMS_KEY_ID      = local.parameter_kms_key_arn
     IUC_ORPHANS__SCOPE              = var.orphans_scope
@@ -26,7 +23,7 @@ locals {
   free_settings = merge([
     for section, settings in var.settings : {
       for key, value in settings : upper("IUC_${section}__${key}") =>
-      value == null ? null : try(tostring(value), "{ start = ${value.start}, most = ${value.most} }", jsonencode(value))
+      value == null ? null : try(tostring(value), jsonencode(value))
     }
   ]...)
 

@@ -31,24 +31,21 @@ locals {
 
   owned = { for key, value in local.ownership_tags : "aws:ResourceTag/${key}" => value }
 
-  # Tag keys that the program writes: those of ownership with their seal, the mark of a mint under way,
-  # and one for each access key, named by its id (four letters, sixteen characters).
-  lasting_tag_keys  = concat(keys(local.ownership_tags), ["iam-user-controller:seal"])
-  tag_keys          = concat(local.lasting_tag_keys, local.volatile_tag_keys)
+  # Tag keys that the program writes: its own two, the mark of a mint under way, and one for each
+  # access key, named by its id (four letters, sixteen characters).
+  tag_keys          = concat(keys(local.ownership_tags), local.volatile_tag_keys)
   volatile_tag_keys = ["iam-user-controller:minting", "?KIA????????????????"]
 
   # Without adoption only users that are being created may be taken over: they have no tag yet.
   takeover_condition = {
     Null                 = var.adopt == "never" ? { for key in keys(local.owned) : key => "true" } : {}
-    StringEqualsIfExists = var.adopt == "never" ? {} : { for key, values in local.adoptable_tags : "aws:ResourceTag/${key}" => values }
+    StringEqualsIfExists = var.adopt == "never" ? {} : { for key, value in local.owned : key => value if endswith(key, ":table") }
   }
 
   teardown_condition = var.orphans_scope == "account" ? {} : { StringEquals = local.owned }
 
   observe_statements = [
     {
-      # What AWS cannot narrow down. No secret is in it: GetAccountAuthorizationDetails shows users with
-      # their tags and policies.
       Sid      = "SeeTheAccount"
       Effect   = "Allow"
       Action   = local.actions.see_account
@@ -290,10 +287,10 @@ locals {
       }
     ],
     # In the scope of the account users without labels may be taken down; those that another table's
-    # controller owns may not, and one of its labels is enough.
+    # controller owns may not, and half of its labels is enough.
     [
-      for index, key in var.orphans_scope == "account" ? [for key in sort(keys(local.adoptable_tags)) : "aws:ResourceTag/${key}"] : [] : {
-        Sid      = "NeverUsersOfOtherTables${index}"
+      for key in var.orphans_scope == "account" ? [for key in keys(local.owned) : key if endswith(key, ":table")] : [] : {
+        Sid      = "NeverUsersOfOtherTables"
         Effect   = "Deny"
         Action   = tolist(local.actions.teardown_user)
         Resource = "*"
@@ -322,8 +319,7 @@ locals {
         Action   = local.changes_with_own_rule.untag_user
         Resource = "*"
         Condition = {
-          # IAM takes a tag off whose key is spelled in other capitals, too.
-          "ForAnyValue:StringEqualsIgnoreCase" = { "aws:TagKeys" = local.lasting_tag_keys }
+          "ForAnyValue:StringEquals" = { "aws:TagKeys" = keys(local.ownership_tags) }
         }
       },
     ],
@@ -348,15 +344,11 @@ locals {
     ],
   )
 
-  # In four policies, because a managed policy holds 6,144 characters and the names may be long.
+  # In three policies, because a managed policy holds 6,144 characters and the names may be long.
   task_policies = {
-    sight = {
-      description = "See users and what they have"
-      document    = jsonencode({ Version = "2012-10-17", Statement = local.observe_statements })
-    }
     users = {
-      description = "Create, key and take down the users of the table ${var.users_table_name}"
-      document    = jsonencode({ Version = "2012-10-17", Statement = local.user_statements })
+      description = "See users; create, key and take down those of the table ${var.users_table_name}"
+      document    = jsonencode({ Version = "2012-10-17", Statement = concat(local.observe_statements, local.user_statements) })
     }
     stores = {
       description = "Read the users table, keep state, store key documents"

@@ -51,13 +51,6 @@ variable "users_table_stream_view_type" {
   }
 }
 
-variable "allow_replicas" {
-  description = "Whether to start on a users table that is a replica of a global table. Only one Region may have a controller."
-  type        = bool
-  default     = false
-  nullable    = false
-}
-
 variable "state_table_name" {
   description = "The table for checkpoints, lease and brake; null for `<users_table_name>-controller`."
   type        = string
@@ -130,18 +123,6 @@ variable "adopted_users_paths" {
   validation {
     condition     = alltrue([for path in var.adopted_users_paths : can(regex("^/([A-Za-z0-9_.,+@=-]+/)*$", path))])
     error_message = "A path begins and ends with a slash, as in / or /mail/."
-  }
-}
-
-variable "adopt_from" {
-  description = "ARNs of users tables that this one succeeds (moved, renamed, restored, failed over): their users may be taken over as `adopt` says."
-  type        = list(string)
-  default     = []
-  nullable    = false
-
-  validation {
-    condition     = alltrue([for arn in var.adopt_from : can(regex("^arn:[a-z-]+:dynamodb:[a-z0-9-]+:[0-9]{12}:table/[a-zA-Z0-9_.-]{3,255}$", arn))])
-    error_message = "Name tables by their ARN."
   }
 }
 
@@ -293,9 +274,7 @@ variable "settings" {
       delete_after   = optional(string)
       min_overlap    = optional(string)
       foreign        = optional(string)
-      compromised    = optional(string)
       verify         = optional(bool)
-      verify_for     = optional(string)
       verify_timeout = optional(string)
     }), {})
     stream = optional(object({
@@ -320,12 +299,6 @@ variable "settings" {
     executor = optional(object({
       concurrency = optional(number)
     }), {})
-    pace = optional(object({
-      iam              = optional(object({ start = number, most = number }))
-      parameter_reads  = optional(object({ start = number, most = number }))
-      parameter_lists  = optional(object({ start = number, most = number }))
-      parameter_writes = optional(object({ start = number, most = number }))
-    }), {})
     lease = optional(object({
       ttl = optional(string)
     }), {})
@@ -343,8 +316,8 @@ variable "settings" {
     condition = alltrue([
       for duration in compact([
         var.settings.keys.rotate_after, var.settings.keys.delete_after, var.settings.keys.min_overlap,
-        var.settings.keys.verify_for, var.settings.keys.verify_timeout, var.settings.stream.poll_interval,
-        var.settings.stream.idle_interval, var.settings.sweep.full_every, var.settings.orphans.min_age, var.settings.deletions.window, var.settings.lease.ttl,
+        var.settings.keys.verify_timeout, var.settings.stream.poll_interval, var.settings.stream.idle_interval,
+        var.settings.sweep.full_every, var.settings.orphans.min_age, var.settings.deletions.window, var.settings.lease.ttl,
       ]) : can(regex("^([0-9]+ *(ms|s|m|h|d|w) *)+$", duration))
     ])
     error_message = "A duration is a number with a unit (ms, s, m, h, d, w), as in 15d."
@@ -352,10 +325,6 @@ variable "settings" {
   validation {
     condition     = var.settings.keys.foreign == null || contains(["report", "revoke"], coalesce(var.settings.keys.foreign, "report"))
     error_message = "keys.foreign is report or revoke."
-  }
-  validation {
-    condition     = contains(["replace", "report"], coalesce(var.settings.keys.compromised, "replace"))
-    error_message = "keys.compromised is replace or report."
   }
   validation {
     condition     = contains(["delete", "report"], coalesce(var.settings.orphans.action, "delete"))

@@ -16,13 +16,11 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("config", &["core", "config"]),
     ("feed", &["core", "ports", "feed"]),
     ("lease", &["core", "ports", "lease"]),
-    ("leaderships", &["core", "ports", "lease", "leaderships"]),
     ("heartbeat", &["heartbeat"]),
     ("registry", &["core", "registry"]),
     ("removals", &["core", "ports", "lease", "removals"]),
     ("brakes", &["core", "ports", "lease", "brakes"]),
-    ("seals", &["core", "ports", "seals"]),
-    ("pace", &["core", "ports", "config", "lease", "work", "pace"]),
+    ("pace", &["core", "ports", "lease", "work", "pace"]),
     ("reconcile", &["core", "ports", "lease", "pace", "brakes", "removals", "registry", "reconcile"]),
     ("work", &["core", "ports", "brakes", "feed", "heartbeat", "reconcile", "registry", "removals", "work"]),
     (
@@ -150,38 +148,4 @@ fn terraform_renders_the_role_from_the_programs_own_list() {
     let listed: serde_json::Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     let called = serde_json::to_value(iam_user_controller::aws::actions::ACTIONS).unwrap();
     assert_eq!(listed, called, "terraform/actions.json has to say what src/aws/actions.rs says");
-}
-
-/// Rows of docs/aws-assumptions.md: what is believed, its source, what if it is false, the test.
-fn assumptions(page: &str) -> Vec<Vec<&str>> {
-    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| belief |"));
-    rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect()).collect()
-}
-
-#[test]
-fn the_tests_that_the_assumptions_name_exist() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page = fs::read_to_string(root.join("docs/aws-assumptions.md")).unwrap();
-    let rows = assumptions(&page);
-    let (mut wrong, mut without) = (Vec::new(), 0);
-    for row in &rows {
-        let [belief, _, _, tests] = row[..] else {
-            wrong.push(format!("{row:?} has not four cells"));
-            continue;
-        };
-        without += usize::from(tests == "**no test**");
-        for named in tests.split('`').filter(|part| part.contains("::")) {
-            let (file, test) = named.split_once("::").unwrap();
-            let text = fs::read_to_string(root.join(file)).unwrap_or_default();
-            if !text.contains(&format!("fn {test}(")) && !text.contains(&format!("def {test}(")) {
-                wrong.push(format!("{belief} names {named}, which is not there"));
-            }
-        }
-        if tests != "**no test**" && !tests.contains("::") {
-            wrong.push(format!("{belief} names no test"));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let count = format!("Rows without a test: {without} of {}.", rows.len());
-    assert!(page.contains(&count), "docs/aws-assumptions.md has to say: {count}");
 }

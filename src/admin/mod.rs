@@ -1,16 +1,11 @@
 //! The pages: health, readiness, metrics, status and users. They show; nothing can be changed here.
 
-mod server;
-
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State as Shared};
-use axum::http::uri::Authority;
+use axum::extract::{Path, State as Shared};
 use axum::http::{StatusCode, header};
-use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -45,35 +40,7 @@ pub async fn serve<P: Ports>(
     pages: Pages<P>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let mut routes = routes(pages);
-    if listener.local_addr()?.ip().to_canonical().is_loopback() {
-        routes = routes.layer(middleware::from_fn(to_this_host));
-    }
-    server::serve(listener, routes, stop).await
-}
-
-/// Refuses what was not asked of this host by a name of its own. A page in a browser on this host can
-/// have its own name point to loopback (DNS rebinding), and then read what is meant for this host alone.
-async fn to_this_host(request: Request, next: Next) -> Response {
-    let in_uri = request.uri().authority().map(|authority| Some(authority.as_str()));
-    let in_headers = request.headers().get_all(header::HOST).iter().map(|host| host.to_str().ok());
-    let mut asked: Vec<_> = in_uri.into_iter().chain(in_headers).collect();
-    let wrong = |host: &Option<&str>| !host.is_some_and(is_this_host);
-    if !asked.is_empty() && !asked.iter().any(wrong) {
-        return next.run(request).await;
-    }
-    let host = asked.pop().flatten().unwrap_or_default().to_owned();
-    let error =
-        format!("{host:?} is not this host: on loopback only localhost, 127.0.0.1 and [::1] are answered");
-    (StatusCode::MISDIRECTED_REQUEST, Json(json!({"error": error}))).into_response()
-}
-
-fn is_this_host(authority: &str) -> bool {
-    let Ok(authority) = authority.parse::<Authority>() else { return false };
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let address = host.parse::<IpAddr>();
-    host.eq_ignore_ascii_case("localhost")
-        || address.is_ok_and(|address| address.to_canonical().is_loopback())
+    axum::serve(listener, routes(pages)).with_graceful_shutdown(stop).await
 }
 
 fn routes<P: Ports>(pages: Pages<P>) -> Router {
@@ -90,7 +57,9 @@ fn routes<P: Ports>(pages: Pages<P>) -> Router {
 /// 200 while every loop makes progress. A failing user or a throttled API is no reason to restart.
 async fn health<P: Ports>(Shared(pages): Shared<Arc<Pages<P>>>) -> Response {
     let now = pages.ports.clock().monotonic();
-    let mut stuck = pages.status.beats.faults(now);
+    let mut stuck: Vec<String> = (pages.status.beats.stuck(now).into_iter())
+        .map(|(name, silent)| format!("the {name} loop has not turned for {} s", silent.as_secs()))
+        .collect();
     stuck.extend(pages.status.feed.stalled(now));
     if stuck.is_empty() {
         return Json(json!({"status": "ok"})).into_response();
@@ -128,7 +97,6 @@ async fn status<P: Ports>(Shared(pages): Shared<Arc<Pages<P>>>) -> Response {
         "leader": progress.leader,
         "token": progress.token,
         "started": progress.started,
-        "waits_for": progress.waits_for,
         "stopping": progress.stopping,
         "clock_trusted": progress.clock_trusted,
         "stream": pages.status.feed.snapshot(),
@@ -163,29 +131,4 @@ async fn user<P: Ports>(Shared(pages): Shared<Arc<Pages<P>>>, Path(name): Path<S
 fn hidden() -> Response {
     let error = "names of users are not shown here; http.expose_users = true shows them";
     (StatusCode::NOT_FOUND, Json(json!({"error": error}))).into_response()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn on_loopback_only_this_host_is_answered() {
-        for host in
-            ["localhost", "LocalHost:8080", "127.0.0.1:8080", "127.0.0.1", "[::1]:80", "[::1]", "127.1.2.3"]
-        {
-            assert!(is_this_host(host), "{host}");
-        }
-        for host in [
-            "",
-            "evil.example",
-            "localhost.evil.example:8080",
-            "10.0.0.1",
-            "[fe80::1]:1",
-            "a b",
-            "127.0.0.1.nip.io",
-        ] {
-            assert!(!is_this_host(host), "{host}");
-        }
-    }
 }

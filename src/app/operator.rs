@@ -1,23 +1,32 @@
-//! The loop that carries out what operators ask of the leader, and the brake's own clockwork.
+//! What operators ask of the leader through the state table, and the brake's own clockwork.
+//!
+//! `iam-user-controller sweep` and `deletions resume` never work beside a leader: they leave a
+//! command in the state table, the leader carries it out and leaves the answer.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time;
 
 use super::Common;
-use super::command::{Answer, Command, CommandKind, Mailbox};
 use super::sweeps::SweepRequest;
 use crate::brakes::Brakes;
-use crate::core::brake::Consent;
+use crate::core::time::Timestamp;
 use crate::heartbeat::Heartbeat;
 use crate::lease::Guard;
-use crate::ports::{Clock, Ports, StateError};
+use crate::ports::{Clock, Ports, Record, StateError, StateStore};
 use crate::reconcile::{AwsTime, Trigger};
 use crate::status::Status;
 use crate::sweep::SweepReport;
 use crate::work::executor::Request;
+
+/// The command's record in the state table.
+pub const COMMAND_RECORD: &str = "command";
+
+/// The answer's record in the state table.
+pub const RESULT_RECORD: &str = "command-result";
 
 /// How often the brake is asked who may go on.
 const TURN: Duration = Duration::from_secs(1);
@@ -25,15 +34,73 @@ const TURN: Duration = Duration::from_secs(1);
 /// How often the leader looks for a command: one read of 0.5 units each.
 const TURNS_A_LOOK: u32 = 2;
 
+/// What an operator can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandKind {
+    /// One sweep, now.
+    Sweep,
+    /// Held deletions may go on.
+    Resume,
+}
+
+impl CommandKind {
+    /// How long whoever asks waits for the answer. A command that nobody waits for is void: a leader
+    /// that comes weeks later would let go what nobody has looked at.
+    pub fn patience(self) -> Duration {
+        match self {
+            // A full account of 5,000 users takes a leader that is throttled by SSM half an hour.
+            Self::Sweep => Duration::from_secs(3_600),
+            // A leader looks every two seconds.
+            Self::Resume => Duration::from_secs(60),
+        }
+    }
+}
+
+/// A command, as an operator leaves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// Tells one command from another.
+    pub id: String,
+    /// What is asked for.
+    pub kind: CommandKind,
+    /// When, by AWS's clock.
+    #[serde(default)]
+    pub at: Timestamp,
+}
+
+impl Command {
+    fn is_void(&self, now: Timestamp) -> bool {
+        now.since(self.at) > self.kind.patience()
+    }
+}
+
+/// The leader's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The command's id.
+    pub id: String,
+    /// The sweep's report.
+    #[serde(default)]
+    pub report: Option<SweepReport>,
+    /// Whose deletion goes on.
+    #[serde(default)]
+    pub resumed: Vec<String>,
+    /// Why it could not be done.
+    #[serde(default)]
+    pub error: Option<String>,
+}
+
 /// The loop that listens to operators.
 pub(super) struct Operator<P: Ports> {
     ports: P,
-    mailbox: Mailbox<P>,
+    lease: Guard<P>,
     status: Status,
     brakes: Arc<Brakes<P>>,
     requests: mpsc::Sender<Request>,
     sweeps: mpsc::Sender<SweepRequest>,
     sweeping: Option<(String, oneshot::Receiver<Result<SweepReport, String>>)>,
+    done: Option<String>,
     beat: Heartbeat,
 }
 
@@ -47,12 +114,13 @@ impl<P: Ports> Operator<P> {
     ) -> Self {
         Self {
             ports: common.ports.clone(),
-            mailbox: Mailbox::new(common.ports.clone(), lease.clone(), common.started.table_arn.clone()),
+            lease: lease.clone(),
             status: common.status.clone(),
             brakes,
             requests,
             sweeps,
             sweeping: None,
+            done: None,
             beat: common.status.beats.start("operator", common.ports.clock().monotonic()),
         }
     }
@@ -78,7 +146,7 @@ impl<P: Ports> Operator<P> {
         self.show().await;
         self.answer_sweep().await?;
         if turn == 0
-            && let Some(command) = self.mailbox.read().await?
+            && let Some(command) = self.read_command().await?
         {
             self.obey(command).await?;
         }
@@ -106,15 +174,42 @@ impl<P: Ports> Operator<P> {
         self.status.progress().deletions = Some(held);
     }
 
+    async fn read_command(&self) -> Result<Option<Command>, StateError> {
+        let Some(record) = self.ports.state().get(COMMAND_RECORD).await? else { return Ok(None) };
+        match serde_json::from_str::<Command>(&record.body) {
+            Ok(command) if self.done.as_ref() == Some(&command.id) => {
+                self.forget_command().await.map(|()| None)
+            }
+            Ok(command) if command.is_void(AwsTime::of(self.ports.clock()).now) => {
+                tracing::warn!(kind = ?command.kind, at = %command.at, "nobody waits for this command any more; it is removed");
+                self.forget_command().await.map(|()| None)
+            }
+            Ok(command) => Ok(Some(command)),
+            Err(error) => {
+                tracing::error!(%error, "a command in the state table is unreadable; it is removed");
+                self.forget_command().await.map(|()| None)
+            }
+        }
+    }
+
+    async fn forget_command(&self) -> Result<(), StateError> {
+        self.ports.state().delete(COMMAND_RECORD, self.lease.token()).await
+    }
+
     async fn obey(&mut self, command: Command) -> Result<(), StateError> {
         match command.kind {
-            CommandKind::Resume { consent: Some(consent) } => self.resume(command.id, consent).await,
-            CommandKind::Resume { consent: None } => {
-                let refusal = "the command does not say which deletions may go on".to_owned();
-                self.mailbox.refuse(command.id, refusal).await
+            CommandKind::Resume => {
+                let names = self.brakes.resume(AwsTime::of(self.ports.clock()).now).await?;
+                tracing::warn!(count = names.len(), "an operator has resumed deletions");
+                let _ = self.requests.send(Request::Resume).await;
+                let resumed = names.iter().map(ToString::to_string).collect();
+                for name in names {
+                    self.look(name).await;
+                }
+                self.answer(Answer { id: command.id, resumed, report: None, error: None }).await
             }
-            CommandKind::Sweep { .. } if self.sweeping.is_some() => Ok(()),
-            CommandKind::Sweep { .. } => {
+            CommandKind::Sweep if self.sweeping.is_some() => Ok(()),
+            CommandKind::Sweep => {
                 let (reply, report) = oneshot::channel();
                 if self.sweeps.try_send(reply).is_ok() {
                     tracing::info!("an operator has asked for a sweep");
@@ -125,23 +220,6 @@ impl<P: Ports> Operator<P> {
         }
     }
 
-    async fn resume(&mut self, id: String, consent: Consent) -> Result<(), StateError> {
-        let names = match self.brakes.resume(consent, AwsTime::of(self.ports.clock()).now).await? {
-            Ok(names) => names,
-            Err(stale) => {
-                let error = Some(stale.to_string());
-                return self.mailbox.answer(Answer { id, error, ..Answer::default() }).await;
-            }
-        };
-        tracing::warn!(count = names.len(), "an operator has resumed deletions");
-        let _ = self.requests.send(Request::Resume).await;
-        let resumed = names.iter().map(ToString::to_string).collect();
-        for name in names {
-            self.look(name).await;
-        }
-        self.mailbox.answer(Answer { id, resumed, ..Answer::default() }).await
-    }
-
     async fn answer_sweep(&mut self) -> Result<(), StateError> {
         let Some((id, report)) = &mut self.sweeping else { return Ok(()) };
         let (report, error) = match report.try_recv() {
@@ -150,9 +228,17 @@ impl<P: Ports> Operator<P> {
             Ok(Ok(report)) => (Some(report), None),
             Ok(Err(error)) => (None, Some(error)),
         };
-        let answer = Answer { id: id.clone(), report, error, ..Answer::default() };
+        let answer = Answer { id: id.clone(), report, resumed: Vec::new(), error };
         self.sweeping = None;
-        self.mailbox.answer(answer).await
+        self.answer(answer).await
+    }
+
+    async fn answer(&mut self, answer: Answer) -> Result<(), StateError> {
+        self.done = Some(answer.id.clone());
+        let body = serde_json::to_string(&answer).unwrap_or_default();
+        let record = Record { id: RESULT_RECORD.to_owned(), body, token: self.lease.token() };
+        self.ports.state().put(&record).await?;
+        self.forget_command().await
     }
 
     async fn look(&self, name: crate::core::user::UserName) {

@@ -45,19 +45,15 @@ impl<P: Ports> Sweeps<P> {
 
     /// Sweeps for ever; in the mode of one sweep, until one is done, or has failed for good.
     pub(super) async fn run(mut self) -> Result<SweepReport, String> {
-        let (mut failures, mut asked) = (0, None::<SweepRequest>);
+        let mut failures = 0;
         loop {
             let result = self.sweep().await;
-            if let Some(asked) = asked.take() {
-                // An operator may have given up waiting.
-                let _ = asked.send(result.clone());
-            }
             match (&result, self.mode) {
-                (_, Mode::OneSweep { .. }) => return result,
+                (_, Mode::OneSweep) => return result,
                 (Ok(_), Mode::Service) => failures = 0,
                 (Err(_), Mode::Service) => failures += 1,
             }
-            asked = self.wait(failures).await;
+            self.wait(failures).await;
         }
     }
 
@@ -90,8 +86,8 @@ impl<P: Ports> Sweeps<P> {
         }
     }
 
-    /// Waits for the next reason to sweep; with the operator who has asked for it, if that is the reason.
-    async fn wait(&mut self, failures: u32) -> Option<SweepRequest> {
+    /// Waits for the next reason to sweep.
+    async fn wait(&mut self, failures: u32) {
         let pause = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(6)).min(MAX_PAUSE);
         let ports = self.sweeper.ports.clone();
         let alarm = ports.alarm().next();
@@ -101,14 +97,21 @@ impl<P: Ports> Sweeps<P> {
             self.beat.beat(ports.clock().monotonic());
             tokio::select! {
                 biased;
-                () = &mut alarm => return None,
-                () = &mut retry, if failures > 0 => return None,
+                () = &mut alarm => return,
+                () = &mut retry, if failures > 0 => return,
                 Some(_) = self.gaps.recv() => {
                     // Further gaps of the same moment are mended by the same sweep.
                     while self.gaps.try_recv().is_ok() {}
-                    return None;
+                    return;
                 }
-                Some(asked) = self.requests.recv() => return Some(asked),
+                Some(reply) = self.requests.recv() => {
+                    let report = self.sweeper.sweep(&self.beat).await.map_err(|error| error.to_string());
+                    if let Ok(report) = &report {
+                        self.status.progress().last_sweep = Some(report.clone());
+                    }
+                    // Whoever asked may have gone.
+                    let _ = reply.send(report);
+                }
                 () = time::sleep(TURN) => {}
             }
         }

@@ -79,10 +79,7 @@ pub const ACTIONS: &[Action] = &[
     read("iam", "ListAccessKeys", Observe, User),
     read("iam", "ListAttachedUserPolicies", Observe, User),
     read("iam", "GetLoginProfile", Observe, User),
-    read("iam", "ListMFADevices", Observe, User),
     read("ssm", "GetParameter", Observe, Parameter),
-    // Its filter is not a resource: SSM lists parameters of the whole account or none.
-    read("ssm", "DescribeParameters", Rotate, Account),
     change("iam", "CreateUser", Provision, User),
     change("iam", "PutUserPermissionsBoundary", Provision, User),
     change("iam", "TagUser", Provision, User),
@@ -92,6 +89,7 @@ pub const ACTIONS: &[Action] = &[
     change("iam", "DeleteAccessKey", Rotate, User),
     change("ssm", "PutParameter", Rotate, Parameter),
     read("sts", "GetCallerIdentity", Identify, Account),
+    read("iam", "ListMFADevices", Remove, User),
     read("iam", "ListSSHPublicKeys", Remove, User),
     read("iam", "ListSigningCertificates", Remove, User),
     read("iam", "ListServiceSpecificCredentials", Remove, User),

@@ -65,11 +65,6 @@ impl Clock for SystemClock {
     fn random(&self) -> u64 {
         fastrand::u64(..)
     }
-
-    fn key_material(&self) -> Option<[u8; 32]> {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).ok().map(|()| bytes)
-    }
 }
 
 /// A time that AWS told; one that it did not tell, or that is out of range, is the epoch. Where an
@@ -98,15 +93,6 @@ mod tests {
         // The clock was set meanwhile, and only one service has been called since.
         clock.measured("sts", -3, at(5_000));
         assert_eq!(clock.skew_millis(), Some(-3));
-    }
-
-    #[test]
-    fn key_material_is_random() {
-        let clock = SystemClock::start();
-        let drawn = [(); 8].map(|()| clock.key_material().unwrap());
-        let different: std::collections::BTreeSet<_> = drawn.into_iter().collect();
-        assert_eq!(different.len(), 8);
-        assert!(!different.contains(&[0; 32]));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::limits;
 use crate::ports::{CallError, ItemPage, TableDescription, TableStream, UsersTable};
 
 /// The hash key.
-pub(super) const KEY: &str = "UserName";
+const KEY: &str = "UserName";
 
 /// The users table in DynamoDB.
 #[derive(Clone, Debug)]
@@ -41,9 +41,7 @@ impl UsersTable for DynamoUsersTable {
                 let table = output.table.ok_or_else(|| unexpected(CALL, "the answer is empty"))?;
                 let keyed_by_user_name = is_keyed_by(&table, KEY);
                 let enabled = table.stream_specification.as_ref().is_some_and(|stream| stream.stream_enabled);
-                let replicas = table.replicas.as_deref().unwrap_or_default().iter();
                 Ok(Some(TableDescription {
-                    replicas: replicas.filter_map(|replica| replica.region_name.clone()).collect(),
                     readable: is_readable(&table),
                     keyed_by_user_name,
                     stream: table.latest_stream_arn.map(|arn| TableStream { arn, enabled }),

@@ -16,12 +16,8 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// no answer, and then it may have happened.
 pub(super) const IDLE_CONNECTION: Duration = Duration::from_secs(20);
 
-/// One attempt of a read, the body included. That of IAM and SSM, which `pace` repeats, is the whole call.
-pub(super) const READ_ATTEMPT: Duration = Duration::from_secs(5);
-
-/// One page of the whole account. IAM was seen to take 10 s for a page of 3 MB; a page that takes longer
-/// than this is asked for again in halves.
-pub const LONGEST_PAGE: Duration = Duration::from_secs(30);
+/// One attempt of a read, the body included. IAM's slowest page of 1,000 users takes about two.
+const READ_ATTEMPT: Duration = Duration::from_secs(5);
 
 /// All attempts of a read: two that hang, and what is left for a third.
 const READ_OPERATION: Duration = Duration::from_secs(12);
@@ -57,7 +53,7 @@ pub const LONGEST_PROOF: Duration = Duration::from_secs(3);
 /// DynamoDB: 1 MB a page, and the state table has a record for each shard.
 pub(super) const MAX_PAGES: usize = 100;
 
-/// Reads of tables, and of who is calling: no lane paces them, so the SDK repeats them.
+/// Reads.
 pub(super) fn read() -> (RetryConfig, TimeoutConfig) {
     let retry = RetryConfig::standard()
         .with_max_attempts(READ_ATTEMPTS)

@@ -3,9 +3,8 @@
 //! Translates and nothing more: no decision about a user is made here, no answer is remembered, and
 //! no type of the SDK leaves this module. Only `main` and the composition root know it.
 //!
-//! Three rules hold for every call. Reads that count against a limit of the whole account are sent once, and
-//! repeated by `pace`, which has to hear of every refusal. Other reads are repeated by the SDK, within
-//! [`limits`]. **Changes are sent once**, because only the error of a single attempt says truly whether it may have had an
+//! Two rules hold for every call. Reads are repeated by the SDK, within [`limits`]; **changes are
+//! sent once**, because only the error of a single attempt says truly whether it may have had an
 //! effect: after an attempt without an answer, the refusal of a second one would hide it. Whoever
 //! wants a change looks again and decides anew.
 //!
@@ -15,7 +14,6 @@ pub mod actions;
 mod alarm;
 mod clock;
 mod dynamodb;
-mod environment;
 mod errors;
 mod iam;
 mod intercept;
@@ -53,8 +51,6 @@ pub struct AwsSettings {
     pub users_table: String,
     /// `state.table`.
     pub state_table: String,
-    /// `state.table` where it is not set, for advice.
-    pub default_state_table: String,
     /// `parameters.kms_key_id`.
     pub kms_key_id: Option<String>,
     /// `sweep.schedule`: cron with seconds, in UTC.
@@ -64,31 +60,9 @@ pub struct AwsSettings {
 /// Why there are no ports.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Nothing in the SDK's chain names a Region.
-    #[error(
-        "no AWS Region is set: AWS_REGION is {}; set it, as in AWS_REGION=eu-central-1, or set `region` in the AWS profile",
-        if std::env::var_os("AWS_REGION").is_some() { "empty" } else { "not set" }
-    )]
+    /// Nothing in the SDK's chain names a region.
+    #[error("no AWS region is set; set AWS_REGION, or `region` in the AWS profile")]
     NoRegion,
-    /// The Region cannot be one.
-    #[error(
-        "the AWS Region {0:?} is not one: a Region has letters, digits and '-', as in eu-central-1; correct AWS_REGION, or \
-         `region` in the AWS profile"
-    )]
-    Region(String),
-    /// An endpoint that is set is no URL.
-    #[error(
-        "the endpoint of {service} is not a URL: {url:?}; {variable}, AWS_ENDPOINT_URL and `endpoint_url` in the AWS profile \
-         have to be like https://host or http://host:port; unset them for AWS's own endpoints"
-    )]
-    Endpoint {
-        /// The service as the SDK names it.
-        service: &'static str,
-        /// The variable for this service alone.
-        variable: &'static str,
-        /// What was set.
-        url: String,
-    },
     /// `sweep.schedule` is no cron expression.
     #[error("the sweep schedule {schedule:?} is not valid: {reason}")]
     Schedule {
@@ -127,12 +101,11 @@ impl AwsPorts {
         settings: &AwsSettings,
         registry: &prometheus::Registry,
     ) -> Result<Self, ConnectError> {
-        let mut loader = aws_config::defaults(behavior()).http_client(http_client(Pool::Shared));
+        let mut loader = aws_config::defaults(behavior()).http_client(http_client());
         if let Ok(name) = AppName::new(env!("CARGO_PKG_NAME")) {
             loader = loader.app_name(name);
         }
-        let config = environment::load(loader).await?;
-        Self::assemble(&config, settings, registry, Some(http_client(Pool::None))).await
+        Self::with_config(&loader.load().await, settings, registry).await
     }
 
     /// The same on a configuration made elsewhere; tests bring one with canned answers.
@@ -144,15 +117,9 @@ impl AwsPorts {
         settings: &AwsSettings,
         registry: &prometheus::Registry,
     ) -> Result<Self, ConnectError> {
-        Self::assemble(config, settings, registry, None).await
-    }
-
-    async fn assemble(
-        config: &SdkConfig,
-        settings: &AwsSettings,
-        registry: &prometheus::Registry,
-        unpooled: Option<SharedHttpClient>,
-    ) -> Result<Self, ConnectError> {
+        if config.region().is_none() {
+            return Err(ConnectError::NoRegion);
+        }
         // Every answer is read whole, within the time limit of its attempt; there is no stream that
         // could stall beside it.
         let config = config
@@ -165,15 +132,10 @@ impl AwsPorts {
         Ok(Self(Arc::new(Adapters {
             directory: Iam::new(&config, &watch),
             vault: ParameterStore::new(&config, &watch, settings.kms_key_id.clone()),
-            identity: Sts::new(&config, &watch, unpooled),
+            identity: Sts::new(&config, &watch),
             users_table: DynamoUsersTable::new(&config, &watch, settings.users_table.clone()),
             streams: DynamoStreams::new(&config, &watch),
-            state: DynamoStateStore::new(
-                &config,
-                &watch,
-                settings.state_table.clone(),
-                settings.default_state_table.clone(),
-            ),
+            state: DynamoStateStore::new(&config, &watch, settings.state_table.clone()),
             clock,
             alarm: CronAlarm::start(&settings.sweep_schedule).await?,
         })))
@@ -185,26 +147,15 @@ fn behavior() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 
-/// Whether connections are used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pool {
-    /// One pool for all clients. Left alone, the SDK makes one for each client.
-    Shared,
-    /// A connection for each call.
-    None,
-}
-
-/// One set of roots for all clients.
-fn http_client(pool: Pool) -> SharedHttpClient {
-    HttpClientBuilder::new().build_with_connector_fn(move |settings, components| {
+/// One pool of connections and one set of roots for all clients, the short-lived ones that prove a
+/// new key included. Left alone, the SDK makes one for each client.
+fn http_client() -> SharedHttpClient {
+    HttpClientBuilder::new().build_with_connector_fn(|settings, components| {
         let mut connector = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
         connector.set_connector_settings(settings.cloned());
         connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
         connector.set_proxy_config(Some(ProxyConfig::from_env()));
-        match pool {
-            Pool::Shared => connector.set_pool_idle_timeout(Some(Some(limits::IDLE_CONNECTION))),
-            Pool::None => connector.set_pool_max_idle_per_host(Some(0)),
-        };
+        connector.set_pool_idle_timeout(Some(Some(limits::IDLE_CONNECTION)));
         connector.build()
     })
 }

@@ -9,10 +9,10 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::types::{AttributeValue, TableDescription};
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-use super::dynamodb::{KEY, is_keyed_by, is_readable};
+use super::dynamodb::{is_keyed_by, is_readable};
 use super::errors::{absent, code, failed, unexpected};
 use super::intercept::Watch;
 use super::limits;
@@ -30,15 +30,13 @@ const NOT_FENCED: &str = "attribute_not_exists(#token) OR #token <= :token";
 pub struct DynamoStateStore {
     client: Client,
     table: String,
-    /// The name of the state table where none is set.
-    default: String,
 }
 
 impl DynamoStateStore {
-    pub(super) fn new(config: &SdkConfig, watch: &Watch, table: String, default: String) -> Self {
+    pub(super) fn new(config: &SdkConfig, watch: &Watch, table: String) -> Self {
         let (retry, timeouts) = limits::once(limits::LONGEST_STATE_CALL);
         let config = Builder::from(config).retry_config(retry).timeout_config(timeouts);
-        Self { client: Client::from_conf(config.interceptor(watch.clone()).build()), table, default }
+        Self { client: Client::from_conf(config.interceptor(watch.clone()).build()), table }
     }
 
     /// Asks for a write whose condition nothing meets: it changes nothing, and only who may write is
@@ -57,66 +55,40 @@ impl DynamoStateStore {
         match output.map_err(|error| fenced_or("dynamodb:PutItem", &error)) {
             Ok(_) | Err(StateError::Fenced) => Ok(Ok(())),
             Err(StateError::Call(error)) if error.fault == Fault::Denied => Ok(Err(format!(
-                "the state table {} cannot be written: {error}. Allow dynamodb:PutItem and dynamodb:DeleteItem on it, or \
-                 {}",
+                "the state table {} cannot be written: allow dynamodb:PutItem and dynamodb:DeleteItem on it, or set \
+                 state.table to a table of your own, created with: {}; {error}",
                 self.table,
-                self.another().await
+                self.remedy()
             ))),
             Err(StateError::Call(error)) => Err(error),
         }
     }
 
-    async fn describe(&self, name: &str) -> Result<Option<TableDescription>, CallError> {
-        const CALL: &str = "dynamodb:DescribeTable";
-        match self.client.describe_table().table_name(name).send().await {
-            Ok(output) => output.table.map(Some).ok_or_else(|| unexpected(CALL, "the answer is empty")),
-            Err(error) => absent(failed(CALL, &error)),
-        }
-    }
-
-    /// How to have another table instead of the one that is set: the default where it is one or does not
-    /// exist, else one of a new name. A command that creates what exists would only fail.
-    async fn another(&self) -> String {
-        if self.default != self.table {
-            match self.describe(&self.default).await {
-                Ok(Some(table)) if is_keyed_by(&table, ID) => return self.use_default(),
-                Ok(None) => {
-                    let Self { default, .. } = self;
-                    return format!("unset state.table and create {default} with: {}", creation(default));
-                }
-                // A table of something else, or one that must not be looked at.
-                Ok(Some(_)) | Err(_) => {}
-            }
-        }
-        let new = format!("{}-state", self.table);
-        format!("set state.table to {new} and create that table with: {}", creation(&new))
-    }
-
-    async fn missing(&self) -> String {
-        let name = &self.table;
-        let exists = self.default != *name
-            && matches!(self.describe(&self.default).await, Ok(Some(table)) if is_keyed_by(&table, ID));
-        let or = if exists { format!("{}, or ", self.use_default()) } else { String::new() };
-        format!("the state table {name} does not exist; {or}create it with: {}", creation(name))
-    }
-
-    fn use_default(&self) -> String {
-        format!("unset state.table to use {}, which exists and is a state table", self.default)
+    fn remedy(&self) -> String {
+        format!(
+            "aws dynamodb create-table --table-name {} --billing-mode PAY_PER_REQUEST \
+             --attribute-definitions AttributeName={ID},AttributeType=S \
+             --key-schema AttributeName={ID},KeyType=HASH",
+            self.table
+        )
     }
 }
 
 impl StateStore for DynamoStateStore {
     async fn check(&self) -> Result<Result<(), String>, CallError> {
-        let name = &self.table;
-        Ok(match self.describe(name).await? {
-            None => Err(self.missing().await),
-            Some(table) if !is_keyed_by(&table, ID) => {
-                let users = if is_keyed_by(&table, KEY) { " (it looks like a users table)" } else { "" };
-                Err(format!(
-                    "the state table {name} has another key than the hash key {ID} of type S{users}; {}",
-                    self.another().await
-                ))
-            }
+        const CALL: &str = "dynamodb:DescribeTable";
+        let Self { client, table: name } = self;
+        let described = match client.describe_table().table_name(name).send().await {
+            Ok(output) => Some(output.table.ok_or_else(|| unexpected(CALL, "the answer is empty"))?),
+            Err(error) => absent(failed(CALL, &error))?,
+        };
+        Ok(match described {
+            None => Err(format!("the state table {name} does not exist; create it with: {}", self.remedy())),
+            Some(table) if !is_keyed_by(&table, ID) => Err(format!(
+                "the state table {name} has another key than the hash key {ID} of type S; \
+                 set state.table to another name and create that table with: {}",
+                self.remedy()
+            )),
             Some(table) if !is_readable(&table) => {
                 let status = table.table_status.as_ref().map_or("unknown", |status| status.as_str());
                 Err(format!(
@@ -223,15 +195,6 @@ impl StateStore for DynamoStateStore {
             outcome => outcome.map(drop),
         }
     }
-}
-
-/// The command that creates a state table.
-fn creation(name: &str) -> String {
-    format!(
-        "aws dynamodb create-table --table-name {name} --billing-mode PAY_PER_REQUEST \
-         --attribute-definitions AttributeName={ID},AttributeType=S \
-         --key-schema AttributeName={ID},KeyType=HASH"
-    )
 }
 
 fn fenced_or<E>(call: &'static str, error: &SdkError<E, HttpResponse>) -> StateError

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use clap::{Parser, Subcommand};
 
-use crate::core::brake::Digest;
 use crate::core::user::UserName;
 
 /// Makes the IAM users of an AWS account agree with a DynamoDB table, and keeps their access keys
@@ -66,34 +65,20 @@ pub struct PlanArgs {
 }
 
 /// How to sweep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 pub struct SweepArgs {
     /// Write JSON
     #[arg(long)]
     pub json: bool,
-    /// This state table is the one for the users table, although it has never led for it
-    #[arg(long)]
-    pub first: bool,
 }
 
 /// What to do about held deletions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 pub enum DeletionsCommand {
-    /// Show whether deletions are held, why, and whom they concern; ends with 3 when they are
+    /// Show whether deletions are held, and why
     Status,
-    /// Let held deletions go on; asks on a terminal
-    Resume(ResumeArgs),
-}
-
-/// What to let go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
-pub struct ResumeArgs {
-    /// The digest of the list that `deletions status` has shown
-    #[arg(value_name = "DIGEST", value_parser = Digest::parse, conflicts_with = "all")]
-    pub digest: Option<Digest>,
-    /// Whatever is held now
-    #[arg(long)]
-    pub all: bool,
+    /// Let held deletions go on
+    Resume,
 }
 
 #[cfg(test)]
@@ -110,34 +95,22 @@ mod tests {
     #[test]
     fn every_line_of_the_contract_is_understood() {
         let user = UserName::parse("a+b").ok();
-        let resume = |digest, all| Command::Deletions(DeletionsCommand::Resume(ResumeArgs { digest, all }));
         let plan = |user, json, detailed_exitcode| Command::Plan(PlanArgs { user, json, detailed_exitcode });
         for (line, expected) in [
             ("", Command::Run),
             ("run", Command::Run),
             ("plan", plan(None, false, false)),
             ("plan --user a+b --json --detailed-exitcode", plan(user, true, true)),
-            ("sweep", Command::Sweep(SweepArgs { json: false, first: false })),
-            ("sweep --json --first", Command::Sweep(SweepArgs { json: true, first: true })),
+            ("sweep", Command::Sweep(SweepArgs { json: false })),
+            ("sweep --json", Command::Sweep(SweepArgs { json: true })),
             ("check", Command::Check),
             ("deletions status", Command::Deletions(DeletionsCommand::Status)),
-            ("deletions resume", resume(None, false)),
-            ("deletions resume --all", resume(None, true)),
-            ("deletions resume 6927f3a1", resume(Digest::parse("6927f3a1").ok(), false)),
+            ("deletions resume", Command::Deletions(DeletionsCommand::Resume)),
             ("health", Command::Health),
         ] {
             assert_eq!(parse(line).map(|args| args.command().clone()), Ok(expected), "{line}");
         }
-        for line in [
-            "deletions",
-            "deletions forget",
-            "deletions resume 12",
-            "deletions resume 6927f3a1 --all",
-            "plan --user a/b",
-            "run --json",
-            "help",
-            "--conf x",
-        ] {
+        for line in ["deletions", "deletions forget", "plan --user a/b", "run --json", "help", "--conf x"] {
             assert!(parse(line).is_err(), "{line}");
         }
         <Args as CommandFactory>::command().debug_assert();

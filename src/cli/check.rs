@@ -6,16 +6,12 @@
 use std::process::ExitCode;
 
 use super::{FAILED, say};
-use crate::app;
 use crate::config::Settings;
-use crate::core::page_size::PageSize;
 use crate::core::user::UserName;
 use crate::ports::{
     CallError, Directory, Fault, Identity, Ports, StateStore, StreamError, Streams, UsersTable, Vault,
 };
 use crate::reconcile::AwsTime;
-use crate::survey::Surveyor;
-use crate::sweep::GlancePages;
 
 /// A name that is as good as any to try permissions with.
 const NOBODY: &str = "iam-user-controller-check";
@@ -34,7 +30,6 @@ pub async fn run<P: Ports>(ports: &P, settings: &Settings) -> ExitCode {
     findings.extend(users_table(ports, settings).await);
     findings.push(state_table(ports, settings).await);
     findings.extend(permissions(ports, settings).await);
-    findings.extend(adoptions(ports, settings).await);
     findings.push(clock(ports));
     if settings.users.permissions_boundary.is_none() {
         let note = "users.permissions_boundary is not set: nothing limits what a created user can become";
@@ -72,14 +67,6 @@ async fn users_table<P: Ports>(ports: &P, settings: &Settings) -> Vec<Finding> {
         Err(error) => return vec![Finding::Bad(wants("dynamodb:DescribeTable", &error))],
     };
     let mut findings = vec![Finding::Good(format!("the users table is {}", table.arn))];
-    if let Some(problem) = app::unfit_arn(&table) {
-        findings.push(Finding::Bad(format!("the users table {name}: {problem}")));
-    }
-    if let Some(problem) = app::unfit_replica(settings, &table) {
-        let led = app::has_led(ports, &table.arn).await.unwrap_or(false);
-        let text = format!("the users table {name}: {problem}");
-        findings.push(if led { Finding::Note(text) } else { Finding::Bad(text) });
-    }
     if !table.keyed_by_user_name {
         findings.push(Finding::Bad(format!("the key of {name} is not the hash key UserName (S) alone")));
     }
@@ -103,20 +90,6 @@ async fn users_table<P: Ports>(ports: &P, settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-/// Who has a row, exists, and will not be adopted: to be known before anything is switched over.
-async fn adoptions<P: Ports>(ports: &P, settings: &Settings) -> Vec<Finding> {
-    let Ok(caller) = ports.identity().caller().await else { return Vec::new() };
-    let surveyor = Surveyor { ports, settings, own: caller.own(), pages: GlancePages::default() };
-    match surveyor.not_adopted().await {
-        Ok((refused, note)) => {
-            let refused = refused.into_iter().map(|(name, why)| format!("{name} will not be adopted: {why}"));
-            note.into_iter().chain(refused).map(Finding::Note).collect()
-        }
-        // What is wrong with the call is said above.
-        Err(error) => vec![Finding::Note(format!("who would be adopted could not be found out: {error}"))],
-    }
-}
-
 async fn state_table<P: Ports>(ports: &P, settings: &Settings) -> Finding {
     if settings.dry_run {
         return Finding::Note("dry_run is set, which needs no state table".to_owned());
@@ -126,7 +99,7 @@ async fn state_table<P: Ports>(ports: &P, settings: &Settings) -> Finding {
             Ok(_) => Finding::Good(format!("the state table is {}", settings.state.table)),
             Err(error) => Finding::Bad(wants("dynamodb:Scan on the state table", &error)),
         },
-        Ok(Err(problem)) => Finding::Bad(problem),
+        Ok(Err(problem)) => Finding::Bad(format!("the state table {}: {problem}", settings.state.table)),
         Err(error) => Finding::Bad(wants("dynamodb:DescribeTable on the state table", &error)),
     }
 }
@@ -136,7 +109,7 @@ async fn permissions<P: Ports>(ports: &P, settings: &Settings) -> Vec<Finding> {
     let parameter = settings.parameters.template.name_for(&nobody);
     let directory = ports.directory();
     let tried = [
-        ("iam:GetAccountAuthorizationDetails", directory.glance(None, PageSize::default().get()).await.err()),
+        ("iam:GetAccountAuthorizationDetails", directory.glance(None).await.err()),
         ("iam:GetUser", directory.user(&nobody).await.err()),
         ("iam:ListAccessKeys", directory.keys(&nobody).await.err()),
         ("ssm:GetParameter", ports.vault().get(&parameter).await.err()),
@@ -150,15 +123,14 @@ async fn permissions<P: Ports>(ports: &P, settings: &Settings) -> Vec<Finding> {
 
 fn wants(action: &str, error: &CallError) -> String {
     match error.fault {
-        Fault::Denied => format!("the role needs {action}: {}", error.cause()),
+        Fault::Denied => format!("the role needs {action}: {error}"),
         Fault::NotFound
         | Fault::AlreadyExists
         | Fault::Conflict
         | Fault::Quota
         | Fault::Throttled { .. }
         | Fault::Invalid
-        | Fault::KmsKey
-        | Fault::Indeterminate => format!("{action} failed: {}", error.cause()),
+        | Fault::Indeterminate => format!("{action} failed: {error}"),
     }
 }
 

@@ -1,7 +1,6 @@
 //! The commands of people. Each writes to standard output and ends with an exit code.
 
 pub mod args;
-pub mod ask;
 pub mod check;
 pub mod deletions;
 pub mod health;
@@ -12,8 +11,6 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-use tracing::Level;
-
 /// Failed.
 pub const FAILED: u8 = 1;
 
@@ -23,23 +20,11 @@ pub const USAGE: u8 = 2;
 /// `plan --detailed-exitcode`: there are changes to make.
 pub const CHANGES: u8 = 2;
 
-/// `deletions status`: deletions are held.
-pub const HELD: u8 = 3;
-
 /// Says what is wrong on standard error, and gives the exit code for it.
 pub fn fail(code: u8, what: impl Display) -> ExitCode {
     // Nobody is left to be told when standard error is closed.
     let _ = writeln!(std::io::stderr(), "iam-user-controller: {what}");
     ExitCode::from(code)
-}
-
-/// The last words: of the service in its log, in the log's form; of a command on standard error.
-pub fn ends(service: bool, error: &dyn std::error::Error) -> ExitCode {
-    if service && tracing::enabled!(Level::ERROR) {
-        tracing::error!(%error, "the program ends");
-        return ExitCode::from(FAILED);
-    }
-    fail(FAILED, error)
 }
 
 /// Writes to standard output. A reader that has gone, as `head` does, is no failure.

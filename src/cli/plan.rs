@@ -9,7 +9,6 @@ use crate::core::plan::State;
 
 use crate::ports::{CallError, Identity, Ports};
 use crate::survey::{Planned, Survey, Surveyor};
-use crate::sweep::GlancePages;
 
 /// Prints the next change of everybody, or of one user.
 pub async fn run<P: Ports>(ports: &P, settings: &Settings, args: &PlanArgs) -> ExitCode {
@@ -28,8 +27,8 @@ pub async fn run<P: Ports>(ports: &P, settings: &Settings, args: &PlanArgs) -> E
 }
 
 async fn survey<P: Ports>(ports: &P, settings: &Settings, args: &PlanArgs) -> Result<Survey, CallError> {
-    let own = ports.identity().caller().await?.own();
-    let surveyor = Surveyor { ports, settings, own, pages: GlancePages::default() };
+    let own_user = ports.identity().caller().await?.own_user();
+    let surveyor = Surveyor { ports, settings, own_user };
     match &args.user {
         None => surveyor.everybody().await,
         Some(name) => surveyor.only(name).await,
@@ -38,7 +37,7 @@ async fn survey<P: Ports>(ports: &P, settings: &Settings, args: &PlanArgs) -> Re
 
 /// Changes first, then what needs a person, then a line that counts.
 fn text(survey: &Survey) -> String {
-    let mut lines: Vec<String> = survey.notes.iter().map(|note| format!("Note: {note}.")).collect();
+    let mut lines = Vec::new();
     let mut changes = 0;
     for planned in survey.users.iter().filter(|planned| planned.changes()) {
         changes += 1;

@@ -7,24 +7,24 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::args::SweepArgs;
-use super::ask::{Asked, CommandError, ask_leader};
+use super::deletions::{Asked, CommandError, ask_leader};
 use super::{FAILED, fail, say, say_json};
-use crate::app::{self, AppError, CommandKind};
+use crate::app::{self, CommandKind};
 use crate::config::Settings;
 use crate::ports::{CallError, Identity, Ports};
 use crate::survey::Surveyor;
-use crate::sweep::{GlancePages, SweepReport};
+use crate::sweep::SweepReport;
 
 /// Makes one sweep, and prints its report.
 pub async fn run<P: Ports>(
     ports: P,
     settings: Settings,
-    args: SweepArgs,
+    args: &SweepArgs,
     holder: String,
     shutdown: CancellationToken,
 ) -> ExitCode {
     let dry_run = settings.dry_run;
-    match sweep(ports, settings, args.first, holder, shutdown).await {
+    match sweep(ports, settings, holder, shutdown).await {
         Ok(report) => {
             if args.json {
                 say_json(&report);
@@ -33,7 +33,7 @@ pub async fn run<P: Ports>(
             }
             if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
         }
-        Err(error) => fail(error.code(), error),
+        Err(error) => fail(FAILED, error),
     }
 }
 
@@ -55,43 +55,35 @@ fn text(report: &SweepReport, dry_run: bool) -> String {
     lines.join("\n")
 }
 
-/// Makes one sweep, by the leader or by this process.
-///
-/// # Errors
-/// Why there is no report.
-pub async fn sweep<P: Ports>(
+async fn sweep<P: Ports>(
     ports: P,
     settings: Settings,
-    first: bool,
     holder: String,
     shutdown: CancellationToken,
-) -> Result<SweepReport, CommandError> {
+) -> Result<SweepReport, String> {
     if settings.dry_run {
-        return Ok(survey(&ports, &settings).await?);
+        let surveyed = survey(&ports, &settings).await;
+        return surveyed.map_err(|error| error.to_string());
     }
-    let failed = |why: String| CommandError::Failed(why);
     let asked = tokio::select! {
         biased;
-        () = shutdown.cancelled() => return Err(failed("stopped".to_owned())),
-        asked = ask_leader(&ports, &settings, CommandKind::Sweep { first }, holder.clone()) => asked?,
+        () = shutdown.cancelled() => return Err("stopped".to_owned()),
+        asked = ask_leader(&ports, &settings, CommandKind::Sweep, holder.clone()) => asked,
     };
-    match asked {
-        Asked::Leader(answer) => answer.report.ok_or_else(|| failed("the leader gave no report".to_owned())),
-        Asked::Nobody(free) => {
-            free.lease.release().await?;
+    match asked.map_err(|error: CommandError| error.to_string())? {
+        Asked::Leader(answer) => answer.report.ok_or_else(|| "the leader gave no report".to_owned()),
+        Asked::Nobody(lease) => {
+            lease.release().await.map_err(|error| error.to_string())?;
             let metrics = prometheus::Registry::new();
-            let swept = app::sweep_once(ports, settings, metrics, holder, first, shutdown).await;
-            swept.map_err(|error| match error {
-                AppError::Refused(refused) => refused.into(),
-                other => failed(other.to_string()),
-            })
+            app::sweep_once(ports, settings, metrics, holder, shutdown)
+                .await
+                .map_err(|error| error.to_string())
         }
     }
 }
 
 async fn survey<P: Ports>(ports: &P, settings: &Settings) -> Result<SweepReport, CallError> {
-    let own = ports.identity().caller().await?.own();
-    let surveyor = Surveyor { ports, settings, own, pages: GlancePages::default() };
-    let (_, report) = surveyor.instead_of_a_sweep().await?;
+    let own_user = ports.identity().caller().await?.own_user();
+    let (_, report) = Surveyor { ports, settings, own_user }.instead_of_a_sweep().await?;
     Ok(report)
 }

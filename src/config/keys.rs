@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::core::policy::{CompromisedKeys, ForeignKeys};
+use crate::core::policy::ForeignKeys;
 
 use super::key::Key;
 use super::reader::{Durations, Reader, one_of};
@@ -12,14 +12,11 @@ const ROTATE_AFTER: Key = Key::of("keys", "rotate_after");
 const DELETE_AFTER: Key = Key::of("keys", "delete_after");
 const MIN_OVERLAP: Key = Key::of("keys", "min_overlap");
 const FOREIGN: Key = Key::of("keys", "foreign");
-const COMPROMISED: Key = Key::of("keys", "compromised");
 const VERIFY: Key = Key::of("keys", "verify");
-const VERIFY_FOR: Key = Key::of("keys", "verify_for");
 const VERIFY_TIMEOUT: Key = Key::of("keys", "verify_timeout");
 
 /// The keys of this section.
-pub(super) const KEYS: &[Key] =
-    &[ROTATE_AFTER, DELETE_AFTER, MIN_OVERLAP, FOREIGN, COMPROMISED, VERIFY, VERIFY_FOR, VERIFY_TIMEOUT];
+pub(super) const KEYS: &[Key] = &[ROTATE_AFTER, DELETE_AFTER, MIN_OVERLAP, FOREIGN, VERIFY, VERIFY_TIMEOUT];
 
 const A_CENTURY: Duration = Duration::from_secs(36_500 * 86_400);
 
@@ -41,17 +38,8 @@ const TIMEOUTS: Durations = Durations {
     because: "IAM needs seconds to spread a key; its secret is in memory only until then",
 };
 
-const PROOFS: Durations = Durations {
-    least: Duration::ZERO,
-    most: Duration::from_secs(15 * 60 / 2),
-    because: "half of keys.verify_timeout at most; 0s takes the first three acceptances",
-};
-
-pub(super) const FOREIGN_KEYS: &[(&str, ForeignKeys)] =
+const FOREIGN_KEYS: &[(&str, ForeignKeys)] =
     &[("report", ForeignKeys::Report), ("revoke", ForeignKeys::Revoke)];
-
-pub(super) const COMPROMISED_KEYS: &[(&str, CompromisedKeys)] =
-    &[("replace", CompromisedKeys::Replace), ("report", CompromisedKeys::Report)];
 
 /// The life of an access key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,12 +53,8 @@ pub struct Keys {
     pub min_overlap: Duration,
     /// What to do about keys that the controller did not make.
     pub foreign: ForeignKeys,
-    /// What to do about the keys of a user when AWS quarantines it.
-    pub compromised: CompromisedKeys,
     /// Whether a new key is proven before it is published.
     pub verify: bool,
-    /// Over how long a time a key that nobody waits for is proven; at most half of `verify_timeout`.
-    pub verify_for: Duration,
     /// How long to wait for the proof.
     pub verify_timeout: Duration,
 }
@@ -81,10 +65,7 @@ impl Keys {
         let delete_after = reader.required(DELETE_AFTER, &AGES.valid(), |raw| raw.duration(&AGES));
         let overlap = reader.optional(MIN_OVERLAP, &OVERLAPS.valid(), |raw| raw.duration(&OVERLAPS));
         let foreign = reader.required(FOREIGN, &one_of(FOREIGN_KEYS), |raw| raw.choice(FOREIGN_KEYS));
-        let compromised =
-            reader.required(COMPROMISED, &one_of(COMPROMISED_KEYS), |raw| raw.choice(COMPROMISED_KEYS));
         let verify = reader.required(VERIFY, "true or false", |raw| raw.flag());
-        let proven_for = reader.required(VERIFY_FOR, &PROOFS.valid(), |raw| raw.duration(&PROOFS));
         let verify_timeout =
             reader.required(VERIFY_TIMEOUT, &TIMEOUTS.valid(), |raw| raw.duration(&TIMEOUTS));
         let (rotate_after, delete_after) = (rotate_after?, delete_after?);
@@ -93,23 +74,10 @@ impl Keys {
             delete_after,
             min_overlap: min_overlap(reader, rotate_after, delete_after, overlap)?,
             foreign: foreign?,
-            compromised: compromised?,
             verify: verify?,
-            verify_for: verify_for(reader, proven_for?, verify_timeout?)?,
             verify_timeout: verify_timeout?,
         })
     }
-}
-
-fn verify_for(reader: &mut Reader, time: Duration, timeout: Duration) -> Option<Duration> {
-    if time <= timeout / 2 {
-        return Some(time);
-    }
-    let problem = format!("it is more than half of {}", reader.told(VERIFY_TIMEOUT));
-    let valid =
-        format!("at most {}: AWS may refuse a new key for a while first", render::duration(timeout / 2));
-    reader.conflict(VERIFY_FOR, problem, valid);
-    None
 }
 
 fn min_overlap(

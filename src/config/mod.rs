@@ -13,9 +13,7 @@ use figment::providers::{Format, Toml};
 use figment::value::Dict;
 use figment::{Figment, Metadata, Profile, Provider};
 
-use crate::core::ownership::Ownership;
 use crate::core::policy::Policy;
-use crate::core::seal::SealKey;
 
 pub use deletions::{Deletions, Percent};
 pub use environment::of_this_process;
@@ -26,7 +24,6 @@ pub use keys::Keys;
 pub use lease::Lease;
 pub use log::{Log, LogFormat};
 pub use orphans::{Orphans, ProtectedNames};
-pub use pace::{Pace, Rate};
 pub use parameters::Parameters;
 pub use shutdown::Shutdown;
 pub use state::State;
@@ -44,14 +41,12 @@ mod environment;
 mod executor;
 mod faults;
 mod file;
-mod fingerprint;
 mod http;
 mod key;
 mod keys;
 mod lease;
 mod log;
 mod orphans;
-mod pace;
 mod parameters;
 mod reader;
 mod render;
@@ -92,8 +87,6 @@ pub struct Settings {
     pub deletions: Deletions,
     /// How much is done at once.
     pub executor: Executor,
-    /// How fast AWS is called.
-    pub pace: Pace,
     /// Which replica works.
     pub lease: Lease,
     /// The pages for health, metrics and status.
@@ -107,25 +100,19 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The settings that decide what happens to a user, for the users table of this ARN, and under the
-    /// seal key of the state table.
-    pub fn policy(&self, table_arn: String, seal_key: Option<SealKey>) -> Policy {
-        let paths = std::iter::once(&self.users.path).chain(&self.users.adopt_paths);
+    /// The settings that decide what happens to a user.
+    pub fn policy(&self) -> Policy {
         Policy {
-            ownership: Ownership::new(self.table.name.clone(), table_arn, seal_key),
+            table: self.table.name.clone(),
             boundary: self.users.permissions_boundary.clone(),
             adopt: self.users.adopt,
-            adopt_paths: paths.cloned().collect(),
-            adopt_from: self.users.adopt_from.clone(),
             rotate_after: self.keys.rotate_after,
             delete_after: self.keys.delete_after,
             min_overlap: self.keys.min_overlap,
             foreign: self.keys.foreign,
-            compromised: self.keys.compromised,
             verify: self.keys.verify,
             orphan_scope: self.orphans.scope,
             include_console_users: self.orphans.include_console_users,
-            verify_for: self.keys.verify_for,
             verify_timeout: self.keys.verify_timeout,
         }
     }
@@ -142,7 +129,6 @@ impl Settings {
         let orphans = Orphans::read(reader);
         let deletions = Deletions::read(reader);
         let executor = Executor::read(reader);
-        let pace = Pace::read(reader);
         let lease = Lease::read(reader);
         let http = Http::read(reader);
         let log = Log::read(reader);
@@ -159,7 +145,6 @@ impl Settings {
             orphans: orphans?,
             deletions: deletions?,
             executor: executor?,
-            pace: pace?,
             lease: lease?,
             http: http?,
             log: log?,
@@ -183,7 +168,6 @@ fn keys() -> Vec<Key> {
         orphans::KEYS,
         deletions::KEYS,
         executor::KEYS,
-        pace::KEYS,
         lease::KEYS,
         http::KEYS,
         log::KEYS,
@@ -203,8 +187,7 @@ pub fn load(
 ) -> Result<Settings, ConfigFaults> {
     let keys = keys();
     let mut faults = Vec::new();
-    let defaults = Figment::from(Toml::string(DEFAULTS));
-    let mut below = defaults.clone();
+    let mut below = Figment::from(Toml::string(DEFAULTS));
     let mut partial = false;
     if let Some(path) = config_file {
         if let Some(dict) = file::read(path, &mut faults) {
@@ -215,7 +198,7 @@ pub fn load(
         }
     }
     let layers = below.clone().merge(Environment::read(env, &keys, &mut faults));
-    let mut reader = Reader::new(defaults, below, layers, partial, faults);
+    let mut reader = Reader::new(below, layers, partial, faults);
     let settings = Settings::read(&mut reader);
     match (settings, reader.into_faults()) {
         (Some(settings), faults) if faults.is_empty() => Ok(settings),

@@ -21,10 +21,9 @@ const SWEEPS: Key = Key::of("orphans", "sweeps");
 /// The keys of this section.
 pub(super) const KEYS: &[Key] = &[SCOPE, ACTION, PROTECT, INCLUDE_CONSOLE_USERS, MIN_AGE, SWEEPS];
 
-pub(super) const SCOPES: &[(&str, OrphanScope)] =
-    &[("owned", OrphanScope::Owned), ("account", OrphanScope::Account)];
+const SCOPES: &[(&str, OrphanScope)] = &[("owned", OrphanScope::Owned), ("account", OrphanScope::Account)];
 
-pub(super) const ACTIONS: &[(&str, OrphanAction)] =
+const ACTIONS: &[(&str, OrphanAction)] =
     &[("delete", OrphanAction::Delete), ("report", OrphanAction::Report)];
 
 const AGES: Durations = Durations {
@@ -51,7 +50,7 @@ pub struct Orphans {
     pub action: OrphanAction,
     /// Names that no sweep deletes.
     pub protect: ProtectedNames,
-    /// Whether users with a console login are orphans like others.
+    /// Whether users with a console login that are not owned are orphans like others.
     pub include_console_users: bool,
     /// A victim is at least this old.
     pub min_age: Duration,
@@ -98,10 +97,7 @@ impl Orphans {
 
 /// Names that no sweep deletes: glob patterns, without regard to case, as IAM compares names.
 #[derive(Clone, Debug)]
-pub struct ProtectedNames {
-    patterns: Vec<String>,
-    set: GlobSet,
-}
+pub struct ProtectedNames(GlobSet);
 
 impl ProtectedNames {
     /// Checks patterns.
@@ -113,30 +109,24 @@ impl ProtectedNames {
             return Err(format!("it has {} patterns", patterns.len()));
         }
         let mut set = GlobSetBuilder::new();
-        for pattern in &patterns {
-            if let Some(problem) = matches_nobody(pattern) {
+        for pattern in patterns {
+            if let Some(problem) = matches_nobody(&pattern) {
                 return Err(format!("the pattern {pattern:?} {problem}"));
             }
-            let glob = GlobBuilder::new(pattern).case_insensitive(true).backslash_escape(true).build();
+            let glob = GlobBuilder::new(&pattern).case_insensitive(true).backslash_escape(true).build();
             set.add(glob.map_err(|error| format!("the pattern {pattern:?}: {}", error.kind()))?);
         }
-        let set = set.build().map_err(|error| error.to_string())?;
-        Ok(Self { patterns, set })
+        set.build().map(Self).map_err(|error| error.to_string())
     }
 
     /// Whether a sweep has to spare this user.
     pub fn matches(&self, name: &UserName) -> bool {
-        self.set.is_match(name.as_str())
-    }
-
-    /// The patterns, as they were set.
-    pub fn patterns(&self) -> &[String] {
-        &self.patterns
+        self.0.is_match(name.as_str())
     }
 
     /// Whether nobody is protected.
     pub fn is_empty(&self) -> bool {
-        self.set.is_empty()
+        self.0.is_empty()
     }
 }
 

@@ -15,11 +15,8 @@ use super::faults::{Fault, Source};
 use super::key::{Key, nearest};
 use super::render::{self, render};
 
-const A_DAY: Duration = Duration::from_secs(86_400);
-
 /// The layers, and the faults so far.
 pub(super) struct Reader {
-    defaults: Figment,
     /// The defaults and the file.
     below: Figment,
     /// The same with the environment on top.
@@ -38,14 +35,8 @@ struct Given {
 
 impl Reader {
     /// A reader of these layers; `below` is all but the environment.
-    pub(super) fn new(
-        defaults: Figment,
-        below: Figment,
-        layers: Figment,
-        partial: bool,
-        faults: Vec<Fault>,
-    ) -> Self {
-        Self { defaults, below, layers, partial, faults }
+    pub(super) fn new(below: Figment, layers: Figment, partial: bool, faults: Vec<Fault>) -> Self {
+        Self { below, layers, partial, faults }
     }
 
     /// Every fault found.
@@ -131,7 +122,7 @@ impl Reader {
         parse: impl FnOnce(&Raw<'_>) -> Result<T, String>,
     ) -> Option<T> {
         let untyped = matches!(given.source, Source::Variable(_));
-        match parse(&Raw { value: &given.value, untyped, default: self.default(key) }) {
+        match parse(&Raw { value: &given.value, untyped }) {
             Ok(value) => Some(value),
             Err(problem) => {
                 self.faults.push(Fault {
@@ -145,11 +136,6 @@ impl Reader {
                 None
             }
         }
-    }
-
-    /// The value that a key has where it is not set.
-    fn default(&self, key: Key) -> Option<Value> {
-        self.defaults.find_value(&key.to_string()).ok()
     }
 
     fn given(&self, key: Key, layers: &Figment) -> Option<Given> {
@@ -173,7 +159,6 @@ impl Given {
 pub(super) struct Raw<'a> {
     value: &'a Value,
     untyped: bool,
-    default: Option<Value>,
 }
 
 impl Raw<'_> {
@@ -227,37 +212,9 @@ impl Raw<'_> {
         values.into_iter().map(text).collect()
     }
 
-    /// A table of these whole numbers and nothing else; in the environment, a TOML inline table.
-    pub(super) fn integers<const N: usize>(
-        &self,
-        names: [&str; N],
-        bounds: RangeInclusive<u32>,
-    ) -> Result<[u32; N], String> {
-        let table = match (self.value.as_dict(), self.bare_text()) {
-            (Some(table), _) => table.to_owned(),
-            (None, Some(text)) => {
-                inline_table(text).ok_or_else(|| "it is no TOML inline table".to_owned())?
-            }
-            (None, None) => return Err(self.is_not("a table")),
-        };
-        if let Some(other) = table.keys().find(|name| !names.contains(&name.as_str())) {
-            return Err(format!("{other} in it is none of {}", names.join(", ")));
-        }
-        let mut numbers = [0; N];
-        for (name, number) in names.into_iter().zip(&mut numbers) {
-            let value = table.get(name).ok_or_else(|| format!("{name} is missing in it"))?;
-            let raw = Raw { value, untyped: false, default: None };
-            *number = raw.integer(bounds.clone()).map_err(|problem| format!("{name} in it: {problem}"))?;
-        }
-        Ok(numbers)
-    }
-
     /// A duration within bounds.
     pub(super) fn duration(&self, bounds: &Durations) -> Result<Duration, String> {
-        let without_unit = |number: &str| {
-            let (unit, name) = self.unit_meant(bounds);
-            format!("it has no unit: write \"{number}{unit}\" for {name}")
-        };
+        let without_unit = |number: &str| format!("it has no unit: write \"{number}s\" for seconds");
         if self.value.to_num().is_some() {
             return Err(without_unit(&render(self.value)));
         }
@@ -273,18 +230,6 @@ impl Raw<'_> {
         } else {
             Ok(duration)
         }
-    }
-
-    /// The unit of the default, which a number without one was probably meant in.
-    fn unit_meant(&self, bounds: &Durations) -> (&'static str, &'static str) {
-        const UNITS: [(&str, &str); 5] =
-            [("ms", "milliseconds"), ("s", "seconds"), ("m", "minutes"), ("h", "hours"), ("d", "days")];
-        let unit = |text: &str| text.trim_start_matches(|c: char| c.is_ascii_digit()).to_owned();
-        let default = self.default.as_ref().and_then(Value::as_str).map(unit);
-        let meant = UNITS.into_iter().find(|(unit, _)| default.as_deref() == Some(unit));
-        // What has no default and may last for days is an age.
-        let fallback = if bounds.most >= A_DAY { ("d", "days") } else { ("s", "seconds") };
-        meant.unwrap_or(fallback)
     }
 
     /// One of a few words.
@@ -319,13 +264,6 @@ fn array(text: &str) -> Option<Vec<Value>> {
     let mut document = Toml::from_str::<Dict>(&format!("list = {text}")).ok()?;
     let list = document.remove("list")?.into_array()?;
     document.is_empty().then_some(list)
-}
-
-/// The entries of a TOML inline table, and nothing but one.
-fn inline_table(text: &str) -> Option<Dict> {
-    let mut document = Toml::from_str::<Dict>(&format!("table = {text}")).ok()?;
-    let table = document.remove("table")?.into_dict()?;
-    document.is_empty().then_some(table)
 }
 
 /// The durations that a key may have.

@@ -17,8 +17,6 @@ const SUFFIX: &str = "-controller";
 pub struct State {
     /// The name of the table that holds it.
     pub table: String,
-    /// Its name where none is set: the users table's, with an ending.
-    pub default_table: String,
 }
 
 impl State {
@@ -33,12 +31,11 @@ impl State {
             );
             return None;
         }
-        let default_table = format!("{}{SUFFIX}", users.name);
-        let table = given.unwrap_or_else(|| default_table.clone());
+        let table = given.unwrap_or_else(|| format!("{}{SUFFIX}", users.name));
         if let Err(problem) = table_name(&table) {
             reader.conflict(TABLE, format!("the default, {table}, is no name: {problem}"), VALID_NAME.into());
             return None;
         }
-        Some(Self { table, default_table })
+        Some(Self { table })
     }
 }

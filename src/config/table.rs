@@ -4,10 +4,9 @@ use super::key::Key;
 use super::reader::Reader;
 
 const NAME: Key = Key::of("table", "name");
-const ALLOW_REPLICAS: Key = Key::of("table", "allow_replicas");
 
 /// The keys of this section.
-pub(super) const KEYS: &[Key] = &[NAME, ALLOW_REPLICAS];
+pub(super) const KEYS: &[Key] = &[NAME];
 
 /// What DynamoDB takes as the name of a table.
 pub(super) const VALID_NAME: &str = "a DynamoDB table's name: 3 to 255 of A-Z a-z 0-9 _ . -";
@@ -17,15 +16,12 @@ pub(super) const VALID_NAME: &str = "a DynamoDB table's name: 3 to 255 of A-Z a-
 pub struct Table {
     /// Its name.
     pub name: String,
-    /// Whether to make a first start on a replica of a global table.
-    pub allow_replicas: bool,
 }
 
 impl Table {
     pub(super) fn read(reader: &mut Reader) -> Option<Self> {
-        let name = reader.required(NAME, VALID_NAME, |raw| raw.text().and_then(table_name));
-        let allow_replicas = reader.required(ALLOW_REPLICAS, "true or false", |raw| raw.flag());
-        Some(Self { name: name?, allow_replicas: allow_replicas? })
+        let name = reader.required(NAME, VALID_NAME, |raw| raw.text().and_then(table_name))?;
+        Some(Self { name })
     }
 }
 

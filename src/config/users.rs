@@ -8,13 +8,11 @@ use super::reader::{Reader, one_of};
 const PATH: Key = Key::of("users", "path");
 const PERMISSIONS_BOUNDARY: Key = Key::of("users", "permissions_boundary");
 const ADOPT: Key = Key::of("users", "adopt");
-const ADOPT_PATHS: Key = Key::of("users", "adopt_paths");
-const ADOPT_FROM: Key = Key::of("users", "adopt_from");
 
 /// The keys of this section.
-pub(super) const KEYS: &[Key] = &[PATH, PERMISSIONS_BOUNDARY, ADOPT, ADOPT_PATHS, ADOPT_FROM];
+pub(super) const KEYS: &[Key] = &[PATH, PERMISSIONS_BOUNDARY, ADOPT];
 
-pub(super) const ADOPTIONS: &[(&str, Adopt)] =
+const ADOPTIONS: &[(&str, Adopt)] =
     &[("never", Adopt::Never), ("tagged", Adopt::Tagged), ("always", Adopt::Always)];
 
 /// The IAM users.
@@ -26,14 +24,7 @@ pub struct Users {
     pub permissions_boundary: Option<String>,
     /// Which users that are not owned may be taken over.
     pub adopt: Adopt,
-    /// Paths besides `path` at or below which they may be.
-    pub adopt_paths: Vec<String>,
-    /// ARNs of the tables that this one succeeds.
-    pub adopt_from: Vec<String>,
 }
-
-/// Every user that is to be taken over is compared with all of them.
-const MOST: usize = 100;
 
 impl Users {
     pub(super) fn read(reader: &mut Reader) -> Option<Self> {
@@ -43,22 +34,7 @@ impl Users {
         let permissions_boundary =
             reader.optional(PERMISSIONS_BOUNDARY, valid_boundary, |raw| raw.text().and_then(policy_arn));
         let adopt = reader.required(ADOPT, &one_of(ADOPTIONS), |raw| raw.choice(ADOPTIONS));
-        let valid_paths = format!("a list of at most {MOST} IAM paths, as in [\"/staff/\"]");
-        let adopt_paths = reader
-            .required(ADOPT_PATHS, &valid_paths, |raw| raw.list().and_then(|list| each(list, iam_path)));
-        let valid_tables = format!(
-            "a list of at most {MOST} ARNs of DynamoDB tables, as in \
-             [\"arn:aws:dynamodb:eu-west-1:123456789012:table/iam-users\"]"
-        );
-        let adopt_from = reader
-            .required(ADOPT_FROM, &valid_tables, |raw| raw.list().and_then(|list| each(list, table_arn)));
-        Some(Self {
-            path: path?,
-            permissions_boundary,
-            adopt: adopt?,
-            adopt_paths: adopt_paths?,
-            adopt_from: adopt_from?,
-        })
+        Some(Self { path: path?, permissions_boundary, adopt: adopt? })
     }
 }
 
@@ -75,36 +51,6 @@ fn iam_path(text: &str) -> Result<String, String> {
     }
     if text.len() > 512 {
         return Err(format!("it has {} characters", text.len()));
-    }
-    Ok(text.to_owned())
-}
-
-/// Checks each text of a list.
-fn each(list: Vec<String>, check: fn(&str) -> Result<String, String>) -> Result<Vec<String>, String> {
-    if list.len() > MOST {
-        return Err(format!("it has {} entries", list.len()));
-    }
-    let named = |text: String| check(&text).map_err(|problem| format!("{text:?} in it: {problem}"));
-    list.into_iter().map(named).collect()
-}
-
-/// Checks that a text is the ARN of a DynamoDB table, in whatever partition.
-fn table_arn(text: &str) -> Result<String, String> {
-    let parts: Vec<&str> = text.splitn(6, ':').collect();
-    let ["arn", partition, "dynamodb", region, account, resource] = parts[..] else {
-        return Err("it is no ARN of DynamoDB".to_owned());
-    };
-    let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if !word(partition) || !word(region) {
-        return Err("it names no partition and Region".to_owned());
-    }
-    if account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(format!("{account:?} is no account: 12 digits"));
-    }
-    let name = resource.strip_prefix("table/").unwrap_or_default();
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    if !(3..=255).contains(&name.len()) || !name.chars().all(allowed) {
-        return Err(format!("{resource:?} is no table"));
     }
     Ok(text.to_owned())
 }

@@ -3,8 +3,7 @@
 //! Every deletion, from the stream and from sweeps alike, asks here first. A few are let through at
 //! once; many are weighed together, and held for a person when they are too many. Pure: it is told
 //! the time, does no IO, and starts nothing by itself. `reconcile` asks, `sweep` tells what it saw,
-//! the operator's `deletions resume` arrives at [`Brake::resume`], with the digest of the list that it was
-//! shown ([`Brake::digest`]).
+//! the operator's `deletions resume` arrives at [`Brake::resume`].
 //!
 //! # Budget
 //!
@@ -52,7 +51,6 @@
 
 mod budget;
 mod cases;
-mod list;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -66,8 +64,6 @@ use serde::{Deserialize, Serialize};
 use self::budget::Spent;
 pub use self::cases::MAX_BYTES;
 use self::cases::{Cases, Grounds, Standing};
-use self::list::List;
-pub use self::list::{Consent, Digest, Stale};
 pub use self::status::{Hold, LISTED, Status, SweepSeen};
 use super::plan::Evidence;
 use super::time::Timestamp;
@@ -170,8 +166,6 @@ pub struct Brake {
     resumed: Option<Timestamp>,
     /// What the last complete sweep saw.
     sweep: Option<SweepSeen>,
-    /// What there is of the list of those that are held.
-    listed: List,
     /// Whether some were cleared since [`Brake::judge`] named them. Not stored.
     untold: bool,
 }
@@ -326,11 +320,7 @@ impl Brake {
     ///
     /// Licenses the deletion of each user that is held at this moment, and gives their names: look at
     /// them. A user that was announced only is not known by its id yet, so it is not among them.
-    ///
-    /// # Errors
-    /// When the operator consents to a list to which something was added since: nothing is changed then.
-    pub fn resume(&mut self, consent: Consent, now: Timestamp) -> Result<Vec<UserName>, Stale> {
-        self.still_agrees(consent)?;
+    pub fn resume(&mut self, now: Timestamp) -> Vec<UserName> {
         let held: BTreeSet<FoldedName> = self.held().map(UserName::folded).collect();
         let licensed = self.cases.license(|name| held.contains(name));
         if let Some((table, _)) = self.other_table.take() {
@@ -340,7 +330,7 @@ impl Brake {
         self.table_empty = None;
         self.resumed = Some(now);
         self.reopen_batch(now);
-        Ok(licensed)
+        licensed
     }
 
     /// Weighs the batch, when its time has come, and gives the names of all users that have leave to

@@ -6,11 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::observed::{Glance, User};
-use super::ownership::Claim;
 use super::policy::{OrphanScope, Policy};
 use super::tags::{self, KeyTag};
 use super::time::Timestamp;
-use super::user::{AccessKeyId, FoldedName, Own, UserId, UserName};
+use super::user::{AccessKeyId, FoldedName, UserId, UserName};
 
 /// Which users without a row are orphans; the rest is the policy's to say.
 pub struct OrphanRules<'a> {
@@ -18,8 +17,8 @@ pub struct OrphanRules<'a> {
     pub min_age: Duration,
     /// `orphans.protect`.
     pub protected: &'a dyn Fn(&UserName) -> bool,
-    /// Whom the controller runs as.
-    pub own: &'a Own,
+    /// The user that the controller runs as.
+    pub own_user: Option<&'a UserId>,
 }
 
 /// A user without a row.
@@ -39,22 +38,19 @@ pub struct Orphan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Spared {
-    /// The controller itself runs as it, or in a session of its name.
+    /// The controller itself runs as it.
     OwnUser,
     /// A pattern of `orphans.protect` names it.
     Protected,
     /// Its tags say that it is managed from another table.
     OtherTable,
-    /// It carries tags of ours without a valid seal: somebody else has put them there.
-    NoSeal,
-    /// It has a console login, and `orphans.include_console_users` is off.
+    /// It has a console login and is not owned, and `orphans.include_console_users` is off.
     ConsoleLogin,
 }
 
 impl Spared {
     /// All of them.
-    pub const ALL: [Spared; 5] =
-        [Self::OwnUser, Self::Protected, Self::OtherTable, Self::NoSeal, Self::ConsoleLogin];
+    pub const ALL: [Spared; 4] = [Self::OwnUser, Self::Protected, Self::OtherTable, Self::ConsoleLogin];
 
     /// The name in snake case, as in the metric `orphans_spared{reason}`.
     pub fn as_str(self) -> &'static str {
@@ -62,7 +58,6 @@ impl Spared {
             Self::OwnUser => "own_user",
             Self::Protected => "protected",
             Self::OtherTable => "other_table",
-            Self::NoSeal => "no_seal",
             Self::ConsoleLogin => "console_login",
         }
     }
@@ -79,14 +74,12 @@ pub struct Census {
     pub users: BTreeMap<UserName, Glance>,
     /// How many of them are owned.
     pub owned: usize,
-    /// The rows by the name that IAM takes them for.
-    spellings: BTreeMap<FoldedName, BTreeSet<UserName>>,
     /// Users without a row that a sweep may delete, once they are old enough.
     pub orphans: Vec<Orphan>,
     /// Users without a row that the scope reaches, and that no sweep deletes.
     pub spared: BTreeMap<UserName, Spared>,
-    /// Owned users.
-    pub ours: BTreeSet<UserName>,
+    /// Owned users that AWS has quarantined.
+    pub quarantined: Vec<UserName>,
 }
 
 impl Census {
@@ -100,10 +93,11 @@ impl Census {
         now: Timestamp,
     ) -> Self {
         let mut census = Self::default();
+        let mut wanted: BTreeSet<FoldedName> = BTreeSet::new();
         for row in rows {
             match UserName::parse(&row) {
                 Ok(name) => {
-                    census.spellings.entry(name.folded()).or_default().insert(name.clone());
+                    wanted.insert(name.folded());
                     census.rows.insert(name);
                 }
                 Err(error) => {
@@ -113,14 +107,11 @@ impl Census {
         }
         for glance in users {
             let user = &glance.user;
-            let claim = policy.ownership.claim(user);
-            let owned = claim == Claim::Ours;
+            let owned = tags::owned(&user.tags, &policy.table);
             census.owned += usize::from(owned);
-            // Forged tags are told whatever the scope: somebody tries to have the user deleted.
-            let reached = matches!(claim, Claim::Ours | Claim::NoSeal);
-            let in_scope = reached || policy.orphan_scope == OrphanScope::Account;
-            if in_scope && !census.spellings.contains_key(&user.name.folded()) {
-                match spared(user, claim, rules) {
+            let in_scope = owned || policy.orphan_scope == OrphanScope::Account;
+            if in_scope && !wanted.contains(&user.name.folded()) {
+                match spared(user, policy, rules) {
                     Some(why) => drop(census.spared.insert(user.name.clone(), why)),
                     None => {
                         let old_enough = now.since(user.created) >= rules.min_age;
@@ -129,44 +120,24 @@ impl Census {
                     }
                 }
             }
-            if owned {
-                census.ours.insert(user.name.clone());
+            if owned && glance.is_quarantined() {
+                census.quarantined.push(user.name.clone());
             }
             census.users.insert(user.name.clone(), glance);
         }
         census
     }
 
-    /// The rows that differ from a row's name in case at most, itself included.
-    pub fn spellings(&self, row: &UserName) -> &BTreeSet<UserName> {
-        const NONE: &BTreeSet<UserName> = &BTreeSet::new();
-        self.spellings.get(&row.folded()).unwrap_or(NONE)
-    }
-
-    /// The spelling of a row's name, among all rows of it, that names an IAM user.
-    pub fn user_of(&self, row: &UserName) -> Option<&UserName> {
-        self.spellings(row).iter().find(|row| self.users.contains_key(*row))
-    }
-
     /// The orphans that a console login would spare: whoever acts on the census has to ask for it.
     pub fn perhaps_people(&self, policy: &Policy) -> Vec<UserName> {
-        if policy.include_console_users {
-            return Vec::new();
-        }
-        self.orphans.iter().map(|orphan| orphan.name.clone()).collect()
+        let asked = |orphan: &&Orphan| !orphan.owned && !policy.include_console_users;
+        self.orphans.iter().filter(asked).map(|orphan| orphan.name.clone()).collect()
     }
 
     /// This orphan turned out to have a console login.
     pub fn has_console_login(&mut self, name: &UserName) {
         self.orphans.retain(|orphan| orphan.name != *name);
         self.spared.insert(name.clone(), Spared::ConsoleLogin);
-    }
-
-    /// How many owned users AWS has quarantined.
-    pub fn count_quarantined(&self) -> usize {
-        let quarantined =
-            |name: &&UserName| self.users.get(*name).is_some_and(|glance| glance.quarantine().is_some());
-        self.ours.iter().filter(quarantined).count()
     }
 
     /// How many are spared, by reason.
@@ -179,20 +150,14 @@ impl Census {
     }
 }
 
-fn spared(user: &User, claim: Claim<'_>, rules: &OrphanRules<'_>) -> Option<Spared> {
-    let session =
-        rules.own.session.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(user.name.as_str()));
-    if rules.own.user.as_ref() == Some(&user.id) || session {
+fn spared(user: &User, policy: &Policy, rules: &OrphanRules<'_>) -> Option<Spared> {
+    if rules.own_user == Some(&user.id) {
         return Some(Spared::OwnUser);
     }
     if (rules.protected)(&user.name) {
         return Some(Spared::Protected);
     }
-    match claim {
-        Claim::Ours | Claim::Stranger => None,
-        Claim::OtherTable(_) => Some(Spared::OtherTable),
-        Claim::NoSeal => Some(Spared::NoSeal),
-    }
+    (!tags::sweepable(&user.tags, policy)).then_some(Spared::OtherTable)
 }
 
 /// Whether what the account shows of a user differs from how the last full look left it. Never
@@ -204,7 +169,7 @@ pub fn drifted(
     policy: &Policy,
 ) -> bool {
     let tagged = |key: &AccessKeyId, tag| tags::key_tag(&user.tags, key) == Some(tag);
-    !policy.ownership.owns(user)
+    !tags::owned(&user.tags, &policy.table)
         || !tags::says_not_minting(&user.tags)
         || policy.boundary.as_ref().is_some_and(|boundary| user.boundary.as_ref() != Some(boundary))
         || current.is_none_or(|key| !tagged(key, KeyTag::Current))
@@ -245,8 +210,6 @@ impl Sightings {
 
 #[cfg(test)]
 mod tests {
-    use super::super::observed::Tags;
-    use super::super::ownership::tests::{OTHER_ARN, table};
     use super::*;
     use crate::core::policy::{Adopt, ForeignKeys};
 
@@ -254,18 +217,14 @@ mod tests {
 
     fn policy() -> Policy {
         Policy {
-            ownership: table(1),
+            table: "users".into(),
             boundary: None,
             adopt: Adopt::Tagged,
-            adopt_paths: vec!["/".into()],
-            adopt_from: vec![],
             rotate_after: 15 * DAY,
             delete_after: 30 * DAY,
             min_overlap: 7 * DAY,
             foreign: ForeignKeys::Report,
-            compromised: crate::core::policy::CompromisedKeys::Replace,
             verify: true,
-            verify_for: Duration::from_secs(15),
             verify_timeout: Duration::from_secs(60),
             orphan_scope: crate::core::policy::OrphanScope::Owned,
             include_console_users: false,
@@ -273,20 +232,20 @@ mod tests {
     }
 
     fn user(name: &str, owned: bool) -> Glance {
+        let tags = if owned { tags::ownership("users") } else { super::super::observed::Tags::new() };
         let created = Timestamp::from_secs(1_000);
         let name = UserName::parse(name).unwrap();
-        let tags = if owned { table(1).tags(&name, created) } else { Tags::new() };
-        let (id, path) = (UserId(format!("AIDA-{name}")), "/".to_owned());
-        Glance { user: User { name, id, path, created, boundary: None, tags }, attached_policies: vec![] }
+        let id = UserId(format!("AIDA-{name}"));
+        Glance { user: User { name, id, created, boundary: None, tags }, attached_policies: vec![] }
     }
 
     /// The census of an account, by the rules of the tests.
     fn census(users: Vec<Glance>, rows: &[&str], policy: &Policy) -> Census {
-        let own = Own { user: Some(UserId("AIDA-robot".into())), session: Some("Caller".into()) };
+        let own = UserId("AIDA-robot".into());
         let rules = OrphanRules {
             min_age: Duration::from_secs(900),
             protected: &|name| name.as_str().starts_with("keep-"),
-            own: &own,
+            own_user: Some(&own),
         };
         let rows = rows.iter().map(|row| (*row).to_owned()).collect();
         Census::take(users, rows, policy, &rules, Timestamp::from_secs(2_000))
@@ -305,7 +264,7 @@ mod tests {
     #[test]
     fn orphans_are_owned_and_in_no_row_and_wait_until_they_are_old() {
         let mut young = user("young", true);
-        young.user.created = Timestamp::from_secs(1_200);
+        young.user.created = Timestamp::from_secs(1_500);
         let account = || {
             vec![
                 user("kept", true),
@@ -313,7 +272,6 @@ mod tests {
                 user("Cased", true),
                 user("admin", false),
                 user("robot", true),
-                user("caller", false),
                 user("keep-me", true),
                 young.clone(),
             ]
@@ -323,55 +281,26 @@ mod tests {
         assert_eq!(orphans(account(), &rows, OrphanScope::Account), ["gone", "admin", "(young)"]);
     }
 
-    /// Whose tags a user carries.
-    #[derive(Clone, Copy, Debug, PartialEq)]
-    enum Tagged {
-        Not,
-        Ours,
-        /// By somebody who has copied all of another user's tags.
-        Copied,
-        /// All but the seal.
-        Unsealed,
-        ManagedBy,
-        Elsewhere,
-    }
-
-    impl Tagged {
-        const ALL: [Self; 6] =
-            [Self::Not, Self::Ours, Self::Copied, Self::Unsealed, Self::ManagedBy, Self::Elsewhere];
-
-        fn set(self, user: &mut User) {
-            let copied = UserName::parse("copied").unwrap();
-            user.tags = match self {
-                Self::Not => return,
-                Self::Copied => table(1).tags(&copied, user.created),
-                _ => table(1).tags(&user.name, user.created),
-            };
-            match self {
-                Self::Unsealed => drop(user.tags.remove(tags::SEAL)),
-                Self::ManagedBy => user.tags.retain(|key, _| key == tags::MANAGED_BY),
-                Self::Elsewhere => drop(user.tags.insert(tags::TABLE_ARN.into(), OTHER_ARN.into())),
-                Self::Not | Self::Ours | Self::Copied => {}
-            }
-        }
-    }
-
     /// Every user that there can be, in every scope: who is an orphan, who is spared and why, and who
     /// is none of the sweep's business. Said from the contract, one condition after the other.
     #[test]
     fn everybody_is_an_orphan_or_spared_for_a_reason_or_out_of_scope() {
-        let names = ["robot", "caller", "keep-me", "somebody"];
+        let tables = [None, Some("users"), Some("others")];
+        let names = ["robot", "keep-me", "somebody"];
         let flags = [false, true];
         let mut seen = 0;
         for scope in [OrphanScope::Owned, OrphanScope::Account] {
-            for (include, login, row) in flags.into_iter().flat_map(|include| {
-                flags.into_iter().flat_map(move |login| flags.map(|row| (include, login, row)))
+            for (include, managed, login, row) in flags.into_iter().flat_map(|include| {
+                flags.into_iter().flat_map(move |managed| {
+                    flags.into_iter().flat_map(move |login| flags.map(|row| (include, managed, login, row)))
+                })
             }) {
-                for (tagged, name) in Tagged::ALL.into_iter().flat_map(|tags| names.map(|name| (tags, name)))
-                {
+                for (table, name) in tables.into_iter().flat_map(|table| names.map(|name| (table, name))) {
                     let policy = Policy { orphan_scope: scope, include_console_users: include, ..policy() };
                     let mut glance = user(name, false);
-                    tagged.set(&mut glance.user);
+                    let tags = &mut glance.user.tags;
+                    tags.extend(managed.then(|| (tags::MANAGED_BY.into(), tags::CONTROLLER.into())));
+                    tags.extend(table.map(|table| (tags::TABLE.to_owned(), table.to_owned())));
                     let rows = if row { vec![name] } else { vec![] };
                     let mut census = census(vec![glance], &rows, &policy);
                     for name in census.perhaps_people(&policy) {
@@ -379,27 +308,29 @@ mod tests {
                             census.has_console_login(&name);
                         }
                     }
-                    let forged = matches!(tagged, Tagged::Copied | Tagged::Unsealed | Tagged::ManagedBy);
-                    let in_scope = tagged == Tagged::Ours || forged || scope == OrphanScope::Account;
-                    let reached = !row && in_scope;
-                    let spared = match name {
+                    let owned = managed && table == Some("users");
+                    let reached = !row && (owned || scope == OrphanScope::Account);
+                    let spared = match (name, table) {
                         _ if !reached => None,
-                        "robot" | "caller" => Some(Spared::OwnUser),
-                        "keep-me" => Some(Spared::Protected),
-                        _ if forged => Some(Spared::NoSeal),
-                        _ if tagged == Tagged::Elsewhere => Some(Spared::OtherTable),
-                        _ if login && !include => Some(Spared::ConsoleLogin),
+                        ("robot", _) => Some(Spared::OwnUser),
+                        ("keep-me", _) => Some(Spared::Protected),
+                        (_, Some("others")) => Some(Spared::OtherTable),
+                        _ if login && !owned && !include => Some(Spared::ConsoleLogin),
                         _ => None,
                     };
                     let told = (census.orphans.len(), census.spared.values().next().copied());
                     let orphans = usize::from(reached && spared.is_none());
-                    assert_eq!(told, (orphans, spared), "{name} {tagged:?} {login} {row} {policy:?}");
+                    assert_eq!(
+                        told,
+                        (orphans, spared),
+                        "{name} {table:?} {managed} {login} {row} {policy:?}"
+                    );
                     assert_eq!(census.count_spared().values().sum::<usize>(), census.spared.len());
                     seen += 1;
                 }
             }
         }
-        assert_eq!(seen, 384);
+        assert_eq!(seen, 288);
     }
 
     #[test]

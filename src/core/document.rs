@@ -1,7 +1,5 @@
 //! What is stored in a user's SSM parameter: its keys, with their secrets.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::secret::Secret;
@@ -14,26 +12,6 @@ pub struct StoredKey {
     pub id: AccessKeyId,
     /// The secret half.
     pub secret: Secret,
-    /// What else is stored with the key; it goes where the key goes.
-    pub other: Members,
-}
-
-impl StoredKey {
-    /// A key with nothing beside it.
-    pub fn new(id: AccessKeyId, secret: Secret) -> Self {
-        Self { id, secret, other: Members::default() }
-    }
-}
-
-/// Members that are kept as they are. Some are made from a secret, so none is ever formatted.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Members(serde_json::Map<String, serde_json::Value>);
-
-impl fmt::Debug for Members {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
 }
 
 /// The JSON document in the parameter.
@@ -47,7 +25,7 @@ pub struct KeyDocument {
     /// The key before it, until it is deleted.
     pub pending: Option<StoredKey>,
     /// Members that somebody else added; they are kept as they are.
-    pub other: Members,
+    pub other: serde_json::Map<String, serde_json::Value>,
 }
 
 /// The parameter's value is not a document that the controller wrote.
@@ -63,17 +41,15 @@ struct Wire<K> {
     #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
     pending_deletion: Option<K>,
     #[serde(flatten)]
-    other: Members,
+    other: serde_json::Map<String, serde_json::Value>,
 }
 
 #[derive(Deserialize)]
 struct ReadKey {
     #[serde(rename = "AccessKeyID")]
-    id: Option<String>,
+    id: String,
     #[serde(rename = "SecretAccessKey")]
-    secret: Option<String>,
-    #[serde(flatten)]
-    other: Members,
+    secret: String,
 }
 
 #[derive(Serialize)]
@@ -82,22 +58,6 @@ struct WrittenKey<'a> {
     id: &'a str,
     #[serde(rename = "SecretAccessKey")]
     secret: &'a str,
-    #[serde(flatten)]
-    other: &'a Members,
-}
-
-impl ReadKey {
-    /// `Ok(None)` of `{}`, with which some writers say that there is no key.
-    fn stored(self) -> Result<Option<StoredKey>, UnreadableDocument> {
-        match (self.id, self.secret) {
-            (None, None) if self.other == Members::default() => Ok(None),
-            (Some(id), Some(secret)) => {
-                let id = AccessKeyId::parse(&id).ok_or(UnreadableDocument("an AccessKeyID is malformed"))?;
-                Ok(Some(StoredKey { id, secret: Secret::new(secret), other: self.other }))
-            }
-            _ => Err(UnreadableDocument("a key lacks its AccessKeyID or its SecretAccessKey")),
-        }
-    }
 }
 
 impl KeyDocument {
@@ -115,7 +75,14 @@ impl KeyDocument {
                 | serde_json::error::Category::Eof => "it is not JSON",
             })
         })?;
-        let stored = |key: Option<ReadKey>| key.map_or(Ok(None), ReadKey::stored);
+        let stored = |key: Option<ReadKey>| {
+            key.map(|key| {
+                let id =
+                    AccessKeyId::parse(&key.id).ok_or(UnreadableDocument("an AccessKeyID is malformed"))?;
+                Ok(StoredKey { id, secret: Secret::new(key.secret) })
+            })
+            .transpose()
+        };
         Ok(Self {
             current: stored(wire.current)?,
             pending: stored(wire.pending_deletion)?,
@@ -126,7 +93,7 @@ impl KeyDocument {
     /// The parameter's value.
     pub fn to_text(&self) -> Secret {
         fn written(key: &StoredKey) -> WrittenKey<'_> {
-            WrittenKey { id: key.id.as_str(), secret: key.secret.expose(), other: &key.other }
+            WrittenKey { id: key.id.as_str(), secret: key.secret.expose() }
         }
         let wire = Wire {
             current: self.current.as_ref().map(written),
@@ -175,46 +142,6 @@ mod tests {
             r#"{"current":{"AccessKeyID":"AKIA2222222222222222","SecretAccessKey":"s"},"note":{"by":"ops"}}"#;
         let document = KeyDocument::parse(&Secret::new(text)).unwrap();
         assert_eq!(document.to_text().expose(), text);
-    }
-
-    #[test]
-    fn no_key_is_written_in_three_ways() {
-        for none in ["null", "{}"] {
-            for text in [
-                format!(r#"{{"current":{none},"pending_deletion":{none}}}"#),
-                format!(r#"{{"pending_deletion":{none}}}"#),
-                "{}".to_owned(),
-            ] {
-                let document = KeyDocument::parse(&Secret::new(text.as_str())).expect(&text);
-                assert_eq!((document.current, document.pending), (None, None), "{text}");
-            }
-        }
-        let text = CONTRACT.replace(r#"{"AccessKeyID":"AKIA1111111111111111","SecretAccessKey":"s1"}"#, "{}");
-        let document = KeyDocument::parse(&Secret::new(text)).unwrap();
-        assert_eq!(
-            (document.current_id().unwrap().as_str(), document.pending.as_ref()),
-            ("AKIA2222222222222222", None)
-        );
-    }
-
-    #[test]
-    fn half_a_key_is_no_document() {
-        for half in
-            [r#"{"AccessKeyID":"AKIA2222222222222222"}"#, r#"{"SecretAccessKey":"s"}"#, r#"{"note":1}"#]
-        {
-            let text = format!(r#"{{"current":{half}}}"#);
-            assert!(KeyDocument::parse(&Secret::new(text)).is_err(), "{half}");
-        }
-    }
-
-    #[test]
-    fn members_inside_a_key_go_where_the_key_goes() {
-        let text = r#"{"current":{"AccessKeyID":"AKIA2222222222222222","SecretAccessKey":"s","SesSmtpPassword":{"eu-west-1":"hunter2"},"note":"ours"}}"#;
-        let document = KeyDocument::parse(&Secret::new(text)).unwrap();
-        assert_eq!(document.to_text().expose(), text);
-        let rotated = KeyDocument { current: None, pending: document.current, ..KeyDocument::default() };
-        assert_eq!(rotated.to_text().expose(), text.replacen("current", "pending_deletion", 1));
-        assert!(!format!("{rotated:?}").contains("hunter2"), "it is made from the secret");
     }
 
     #[test]

@@ -9,9 +9,9 @@ use super::time::Timestamp;
 use super::user::AccessKeyId;
 
 impl Observed {
-    /// Takes in a step that AWS accepted at `now`, and `why` it was made. The answers of `CreateUser`,
-    /// `CreateKey` and `Publish` hold more than the step; the caller takes them in.
-    pub fn after(&mut self, step: &Step, why: &str, memory: &mut Memory, now: Timestamp) {
+    /// Takes in a step that AWS accepted at `now`. The answers of `CreateUser` and `CreateKey` hold
+    /// more than the step; the caller takes them in.
+    pub fn after(&mut self, step: &Step, memory: &mut Memory, now: Timestamp) {
         match step {
             Step::CreateUser { .. } | Step::CreateKey => {}
             Step::Adopt { tags } | Step::TagKeys { tags } => {
@@ -30,7 +30,6 @@ impl Observed {
             }
             Step::Publish { document, .. } => {
                 self.stored = Stored::Document { document: document.clone(), modified: now };
-                memory.refused_write = None;
             }
             Step::UntagKeys { tags } => {
                 self.with_user(|user| user.tags.retain(|key, _| !tags.contains(key)));
@@ -38,7 +37,7 @@ impl Observed {
             Step::DeactivateKey { key } => {
                 self.keys.iter_mut().filter(|seen| seen.id == *key).for_each(|seen| seen.active = false);
             }
-            Step::DeleteKey { key } => self.key_deleted(key, why, memory, now),
+            Step::DeleteKey { key } => self.key_deleted(key, memory, now),
             Step::Remove { leftover } => {
                 if let Some(leftovers) = &mut self.leftovers {
                     leftovers.retain(|other| other != leftover);
@@ -58,20 +57,14 @@ impl Observed {
                     told_to_delete: memory.told_to_delete,
                     remove_parameter: memory.remove_parameter,
                     unanswered_write: memory.unanswered_write.max(unanswered_put),
-                    parameter: std::mem::take(&mut memory.parameter),
-                    advanced: memory.advanced,
                     ..Memory::default()
                 };
             }
-            Step::DeleteParameter => {
-                self.stored = Stored::Missing;
-                memory.parameter.deleted(now, now);
-                memory.advanced = false;
-            }
+            Step::DeleteParameter => self.stored = Stored::Missing,
         }
     }
 
-    fn key_deleted(&mut self, key: &AccessKeyId, why: &str, memory: &mut Memory, now: Timestamp) {
+    fn key_deleted(&mut self, key: &AccessKeyId, memory: &mut Memory, now: Timestamp) {
         self.keys.retain(|seen| seen.id != *key);
         // Bounded by IAM's quota of two keys; a controller that runs for years must not collect them.
         if memory.deleted.len() >= 8 {
@@ -80,8 +73,13 @@ impl Observed {
         memory.deleted.insert(key.clone());
         match &memory.mint {
             Mint::InHand(hand) if hand.id == *key => {
+                let too_late = match hand.proven {
+                    true => "SSM did not take the new key in time",
+                    false => "AWS did not accept the new key within keys.verify_timeout",
+                };
+                let reason = hand.rejected.clone().unwrap_or_else(|| too_late.to_owned());
                 memory.mint = Mint::Opened { at: hand.opened, sent: false };
-                memory.mint_failed(why.to_owned(), now);
+                memory.mint_failed(reason, now);
             }
             // The key of an interrupted mint: CreateAccessKey is sent once a mint, so there is no other.
             Mint::Idle | Mint::Opened { sent: true, .. } => {
@@ -107,7 +105,7 @@ impl Observed {
 
     /// Nothing at all: no user, no key, no parameter.
     pub fn nothing() -> Self {
-        Self { user: None, keys: Vec::new(), stored: Stored::Missing, leftovers: None, sign_in: None }
+        Self { user: None, keys: Vec::new(), stored: Stored::Missing, leftovers: None }
     }
 
     fn with_user(&mut self, change: impl FnOnce(&mut User)) {
@@ -121,7 +119,6 @@ impl Observed {
 mod tests {
     use super::super::memory::Hand;
     use super::super::observed::Key;
-    use super::super::proofs::Proofs;
     use super::super::secret::Secret;
     use super::*;
 
@@ -147,7 +144,7 @@ mod tests {
             secret: Secret::new("s"),
             opened: at(2_000),
             minted: at(2_002),
-            proofs: Proofs::default(),
+            proven: false,
             rejected: None,
             unanswered_put: None,
         };

@@ -4,14 +4,11 @@ use std::time::Duration;
 
 use super::document::KeyDocument;
 use super::memory::{Hand, MINT_FRESH, MINT_SLACK, MINT_WINDOW, Mint, SETTLE};
-use super::observed::{Key, User};
+use super::observed::{Key, Stored, User};
 use super::plan::{Desired, View};
-use super::policy::CompromisedKeys;
-use super::quarantine::Case;
 use super::rotation;
 use super::tags;
 use super::time::Timestamp;
-use super::user::AccessKeyId;
 
 /// A view, and what follows from it.
 pub(super) struct Facts<'a> {
@@ -90,11 +87,6 @@ impl<'a> Facts<'a> {
         (!self.view.reads_settled).then(|| until.unwrap_or(self.view.now + SETTLE / 10))
     }
 
-    /// Until when the document may be older than what a leader before us has written last.
-    pub(super) fn document_unsettled(&self) -> Option<Timestamp> {
-        self.view.memory.parameter.unsettled_until(self.view.now)
-    }
-
     /// The user, when it is the one that the row names: IAM finds users without regard to case.
     pub(super) fn namesake(&self) -> Option<&'a User> {
         self.user().filter(|user| user.name == *self.view.name)
@@ -111,7 +103,7 @@ impl<'a> Facts<'a> {
 
     /// The user, when it is owned.
     pub(super) fn owned(&self) -> Option<&'a User> {
-        self.user().filter(|user| self.view.policy.ownership.owns(user))
+        self.user().filter(|user| tags::owned(&user.tags, &self.view.policy.table))
     }
 
     pub(super) fn hand(&self) -> Option<&'a Hand> {
@@ -119,20 +111,6 @@ impl<'a> Facts<'a> {
             Mint::InHand(hand) => Some(hand),
             Mint::Idle | Mint::Opened { .. } => None,
         }
-    }
-
-    /// Whether somebody waits for the key in hand: no key is published that works.
-    pub(super) fn waited_for(&self) -> bool {
-        self.current.is_none_or(|current| !current.active || self.is_compromised(&current.id))
-    }
-
-    /// Whether the key in hand may be published. One that nobody waits for is proven for longer, unless the
-    /// process ends.
-    pub(super) fn proven(&self, hand: &Hand) -> bool {
-        let policy = self.view.policy;
-        let at_once = self.waited_for() || self.view.stop_by.is_some();
-        let over = if at_once { Duration::ZERO } else { policy.verify_for };
-        !policy.verify || hand.proofs.suffice(over)
     }
 
     pub(super) fn document(&self) -> Option<&'a KeyDocument> {
@@ -193,31 +171,14 @@ impl<'a> Facts<'a> {
         self.unknown.iter().filter(young).copied().collect()
     }
 
-    /// The quarantine of this very user.
-    pub(super) fn quarantine(&self) -> Option<&'a Case> {
-        let case = self.view.memory.quarantine.as_ref();
-        case.filter(|case| self.user().is_some_and(|user| user.id == case.user))
-    }
-
-    /// Whether the quarantined keys are replaced, and not only reported.
-    pub(super) fn replaces_quarantined(&self) -> bool {
-        let replace = self.view.policy.compromised == CompromisedKeys::Replace;
-        replace && self.quarantine().is_some_and(|case| case.appeared)
-    }
-
-    /// Whether a key is to be replaced without overlap.
-    pub(super) fn is_compromised(&self, key: &AccessKeyId) -> bool {
-        self.replaces_quarantined() && self.quarantine().is_some_and(|case| case.keys.contains(key))
-    }
-
     /// Whether, and why, a new key is needed. A deactivated current key is no reason: a person did it.
     pub(super) fn need(&self) -> Option<Need> {
         if self.document().and_then(KeyDocument::current_id).is_none() {
-            let closed = self.view.observed.stored.is_closed();
-            return (!closed).then_some(Need::NothingPublished);
+            let can_be_written = !matches!(self.view.observed.stored, Stored::NotSecure);
+            return can_be_written.then_some(Need::NothingPublished);
         }
         let Some(current) = self.current else { return Some(Need::KeyGone) };
-        if self.is_compromised(&current.id) {
+        if self.view.memory.compromised.contains(&current.id) {
             return Some(Need::Compromised);
         }
         let due = rotation::rotation_due(current.created, self.view.policy);

@@ -6,9 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::observed::Observed;
-use super::parameter::{Belief, Tier};
-use super::proofs::Proofs;
-use super::quarantine::Case;
 use super::secret::Secret;
 use super::time::Timestamp;
 use super::user::{AccessKeyId, UserId};
@@ -41,8 +38,8 @@ pub struct Hand {
     pub opened: Timestamp,
     /// When the key came back from IAM, by our clock.
     pub minted: Timestamp,
-    /// What AWS has said to calls signed with it.
-    pub proofs: Proofs,
+    /// Whether AWS has accepted a call signed with it.
+    pub proven: bool,
     /// Whether the key is to be deleted, and why: it could not be proven or published.
     pub rejected: Option<String>,
     /// The last PutParameter that brought no answer: it may still take effect.
@@ -76,23 +73,17 @@ pub struct Memory {
     pub told_to_delete: bool,
     /// Whether the parameter is to go once the user is gone.
     pub remove_parameter: bool,
-    /// The last write of the parameter that brought no answer, but for those of a key that is still in
-    /// hand: it may still take effect.
+    /// The last write of the parameter that brought no answer, but for those of the key in hand: it may
+    /// still take effect.
     pub unanswered_write: Option<Timestamp>,
-    /// What this process knows of the parameter, which reads may show late.
-    pub parameter: Belief,
-    /// Whether the parameter is an advanced one: SSM refuses to make it a standard one.
-    pub advanced: bool,
-    /// SSM's words when it refused a write that may have lacked the parameter's tier.
-    pub refused_write: Option<String>,
     /// CreateUser was told since this time that the name is taken, while GetUser knows no such user.
     pub name_taken_since: Option<Timestamp>,
     /// When CreateUser last said so although no late read or write could explain it any more.
     pub name_taken_again: Option<Timestamp>,
     /// Foreign keys that are inactive, with the sweep in which that was first seen.
     pub idle_foreign: BTreeMap<AccessKeyId, u64>,
-    /// AWS has quarantined the user.
-    pub quarantine: Option<Case>,
+    /// Keys that AWS has quarantined; they are replaced without overlap.
+    pub compromised: BTreeSet<AccessKeyId>,
     /// Keys that were deleted; a stale read may still list them.
     pub deleted: BTreeSet<AccessKeyId>,
 }
@@ -151,8 +142,6 @@ impl Memory {
         if let Mint::InHand(hand) = &self.mint
             && observed.stored.document().and_then(|document| document.current_id()) == Some(&hand.id)
         {
-            // One that was sent before, and not answered, may arrive after what is written next.
-            self.unanswered_write = self.unanswered_write.max(hand.unanswered_put);
             self.mint = Mint::Idle;
             self.failed_mints = 0;
             self.mint_failure = None;
@@ -173,29 +162,9 @@ impl Memory {
         }
     }
 
-    /// The tier that a write of the parameter has to name.
-    pub fn tier(&self) -> Tier {
-        if self.advanced { Tier::Advanced } else { Tier::Standard }
-    }
-
-    /// Takes in of which tier the parameter is, after a write that was refused. Unless that explains it,
-    /// the key in hand cannot be published.
-    pub fn tier_is(&mut self, tier: Tier) {
-        self.advanced = tier == Tier::Advanced;
-        let refused = self.refused_write.take().filter(|_| !self.advanced);
-        if let (Some(words), Mint::InHand(hand)) = (refused, &mut self.mint) {
-            hand.rejected = Some(words);
-        }
-    }
-
     /// Until when an earlier write of the parameter may still take effect.
     pub fn written_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.unanswered_write.map(|write| write + SETTLE).filter(|settled| now < *settled)
-    }
-
-    /// Until when an earlier write of the parameter may still take effect, or not be seen yet.
-    pub fn unseen_until(&self, now: Timestamp) -> Option<Timestamp> {
-        self.unanswered_write.map(|write| write + SETTLE * 2).filter(|seen| now < *seen)
     }
 
     /// Whether a read of IAM may not show the last change yet.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::document::KeyDocument;
-use super::quarantine::is_quarantine;
 use super::time::Timestamp;
 use super::user::{AccessKeyId, UserId, UserName};
 
@@ -14,8 +13,6 @@ pub struct User {
     pub name: UserName,
     /// The id, which no other user ever has.
     pub id: UserId,
-    /// The path, which begins and ends with a slash.
-    pub path: String,
     /// When it was created; IAM tells whole seconds.
     pub created: Timestamp,
     /// The ARN of the policy that limits what the user can become.
@@ -57,14 +54,12 @@ pub enum Stored {
         /// When it was last written, by SSM's clock.
         modified: Timestamp,
     },
-    /// SSM cannot decrypt it: its KMS key is disabled, denied or gone.
-    Locked {
-        /// SSM's words.
-        reason: String,
-    },
     /// A String or StringList. SSM cannot change a parameter's type, so a person has to.
     NotSecure,
 }
+
+/// Begins the names of the policies that AWS attaches to a user whose key it has found in public.
+const QUARANTINE: &str = "AWSCompromisedKeyQuarantine";
 
 /// A user of the account, as one page of the whole account tells it: enough to see who needs a
 /// look, never enough to act on.
@@ -72,14 +67,14 @@ pub enum Stored {
 pub struct Glance {
     /// The user itself.
     pub user: User,
-    /// ARNs of the managed policies attached to it.
+    /// Names of the managed policies attached to it.
     pub attached_policies: Vec<String>,
 }
 
 impl Glance {
-    /// The ARN of AWS's quarantine policy, when it is attached to the user.
-    pub fn quarantine(&self) -> Option<&str> {
-        self.attached_policies.iter().map(String::as_str).find(|arn| is_quarantine(arn))
+    /// Whether AWS has found a key of the user in public, and nobody has detached its policy since.
+    pub fn is_quarantined(&self) -> bool {
+        self.attached_policies.iter().any(|policy| policy.starts_with(QUARANTINE))
     }
 }
 
@@ -109,15 +104,6 @@ pub enum Leftover {
     AttachedPolicy(String),
 }
 
-/// What lets a person work as the user: a service's user has neither.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SignIn {
-    /// A console password.
-    pub console: bool,
-    /// An MFA device.
-    pub mfa: bool,
-}
-
 /// All that one look at a user saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
@@ -129,8 +115,6 @@ pub struct Observed {
     pub stored: Stored,
     /// What must go before the user can be deleted; only listed for a teardown.
     pub leftovers: Option<Vec<Leftover>>,
-    /// Whether it is a person's; only asked for an adoption.
-    pub sign_in: Option<SignIn>,
 }
 
 impl Stored {
@@ -138,7 +122,7 @@ impl Stored {
     pub fn document(&self) -> Option<&KeyDocument> {
         match self {
             Self::Document { document, .. } => Some(document),
-            Self::Missing | Self::Unreadable { .. } | Self::Locked { .. } | Self::NotSecure => None,
+            Self::Missing | Self::Unreadable { .. } | Self::NotSecure => None,
         }
     }
 
@@ -146,12 +130,7 @@ impl Stored {
     pub fn modified(&self) -> Option<Timestamp> {
         match self {
             Self::Document { modified, .. } | Self::Unreadable { modified, .. } => Some(*modified),
-            Self::Missing | Self::Locked { .. } | Self::NotSecure => None,
+            Self::Missing | Self::NotSecure => None,
         }
-    }
-
-    /// Whether what is in it can be neither read nor replaced before a person has done something.
-    pub fn is_closed(&self) -> bool {
-        matches!(self, Self::NotSecure | Self::Locked { .. })
     }
 }

@@ -72,11 +72,6 @@ impl ParameterTemplate {
         Ok(Self { folder: format!("{folder}/"), prefix: prefix.to_owned(), suffix: after.to_owned() })
     }
 
-    /// The setting, as it was parsed.
-    pub fn text(&self) -> String {
-        format!("{}{}{PLACEHOLDER}{}", self.folder, self.prefix, self.suffix)
-    }
-
     /// Where the keys of `user` are stored.
     ///
     /// SSM knows no `+ = , @`. A name with one of them goes to the sub-folder `encoded`, with every

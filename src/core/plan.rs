@@ -49,8 +49,6 @@ pub struct View<'a> {
     pub sweep: u64,
     /// The user that the controller itself runs as, when it is one.
     pub own_user: Option<&'a UserId>,
-    /// The process ends: by then a key in hand is published or given up.
-    pub stop_by: Option<Timestamp>,
 }
 
 /// What a user's state is, for people.
@@ -113,21 +111,10 @@ pub enum Evidence {
 pub enum Next {
     /// Make this change.
     Do(Step),
-    /// Sign a call with the key in hand, on a connection of its own.
+    /// Sign a call with the key in hand.
     Prove,
-    /// Ask of which tier the parameter is.
-    ReadTier,
-    /// The next proof of the key in hand is not due yet. Nothing else is to be done before.
-    ProveLater {
-        /// When it is.
-        at: Timestamp,
-        /// Whether somebody waits for the key.
-        waited_for: bool,
-    },
     /// List what stands in the way of DeleteUser.
     ListLeftovers,
-    /// Ask whether the user is a person's.
-    AskSignIn,
     /// Ask the deletion brake.
     AskToDelete(UserId, Evidence),
     /// Nothing can be done before this time.
@@ -167,7 +154,6 @@ const RULES: &[(&str, Rule)] = &[
     // Who it is.
     ("case_twin", ownership::case_twin),
     ("name_taken", ownership::name_taken),
-    ("parameter_rests", ownership::parameter_rests),
     ("create_user", ownership::create_user),
     ("other_spelling", ownership::other_spelling),
     ("own_principal", ownership::own_principal),
@@ -175,33 +161,25 @@ const RULES: &[(&str, Rule)] = &[
     ("boundary", ownership::boundary),
     // The key in hand: its secret exists nowhere else.
     ("reject_key", mint::reject_key),
-    ("learn_tier", mint::learn_tier),
     ("prove_key", mint::prove_key),
     ("publish_key", mint::publish_key),
     ("lost_mint", mint::lost_mint),
-    // Keys that have to go.
+    // What is stored and tagged.
     ("not_secure", keys::not_secure),
-    ("locked", keys::locked),
     ("settle_current", keys::settle_current),
     ("expire", keys::expire),
     ("compromised", keys::compromised),
-    ("foreign", keys::revoke_foreign),
-    // A new key, unless a rule below has a reason to wait: see `mint::may_begin`.
-    ("create_key", mint::create_key),
-    ("open_mint", mint::open_mint),
-    // Housekeeping. It comes after everything that a user cannot do without, because AWS may refuse it for
-    // ever; and before the waits, which may last for days.
     ("forget", keys::forget),
-    ("untag", keys::untag),
     ("tags", keys::tags),
-    // Why there is no new key yet.
+    ("untag", keys::untag),
     ("deactivated", keys::deactivated),
-    ("unreadable", keys::unreadable),
+    ("foreign", keys::revoke_foreign),
+    // A new key.
     ("mint_pause", mint::mint_pause),
     ("settle_reads", mint::settle_reads),
     ("free_slot", mint::free_slot),
-    ("young_keys", mint::young_keys),
-    ("quarantined", keys::quarantined),
+    ("create_key", mint::create_key),
+    ("open_mint", mint::open_mint),
     ("ready", keys::ready),
 ];
 
@@ -210,32 +188,15 @@ pub fn plan(view: &View<'_>) -> Plan {
     let facts = Facts::of(view);
     for (rule, decide) in RULES {
         if let Some((next, why)) = decide(&facts) {
-            let next = rest_on_late_reads(settle_document(next, &facts), &facts);
-            return Plan { next, rule, why };
+            return Plan { next: rest_on_late_reads(next, &facts), rule, why };
         }
     }
     Plan { next: Next::Rest { state: Some(State::Ready), due: None }, rule: "ready", why: String::new() }
 }
 
-/// What rests on the document waits while a leader before us may have written another one. Of a user that
-/// is being removed every key goes, whatever the document says.
-fn settle_document(next: Next, facts: &Facts<'_>) -> Next {
-    let condemned = facts.view.memory.condemned.is_some();
-    match (next, facts.document_unsettled().filter(|_| !condemned)) {
-        (Next::Do(step), Some(until)) if step.rests_on_the_document() => {
-            Next::WaitUntil(until, State::Pending)
-        }
-        (next, _) => next,
-    }
-}
-
-/// Who rests on reads that may be late, or that were, is looked at once more when they cannot be.
+/// Who rests on reads that may be late is looked at once more when they cannot be.
 fn rest_on_late_reads(next: Next, facts: &Facts<'_>) -> Next {
-    let parameter = &facts.view.memory.parameter;
-    let now = facts.view.now;
-    let doubted = parameter.doubted_until(now).max(facts.view.memory.unseen_until(now));
-    let late = [facts.unsettled(), facts.document_unsettled(), doubted];
-    match (next, late.into_iter().flatten().min()) {
+    match (next, facts.unsettled()) {
         (Next::Rest { state: Some(state), due }, Some(until)) => {
             Next::Rest { state: Some(state), due: Some(due.map_or(until, |due| due.min(until))) }
         }

@@ -2,21 +2,15 @@
 
 use std::time::Duration;
 
-use super::ownership::Ownership;
-
 /// Everything in the configuration that decides what happens to a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// The users table for which users are owned, and the proof of it.
-    pub ownership: Ownership,
+    /// The users table's name: the value of the ownership tag `iam-user-controller:table`.
+    pub table: String,
     /// ARN that every user must have as its permissions boundary; `None` leaves boundaries alone.
     pub boundary: Option<String>,
     /// Which existing users may be taken over.
     pub adopt: Adopt,
-    /// IAM paths at or below which they may be: `users.path`, and those of `users.adopt_paths`.
-    pub adopt_paths: Vec<String>,
-    /// ARNs of other tables whose users may be taken over: this table succeeds those.
-    pub adopt_from: Vec<String>,
     /// Age at which the current key gets a successor.
     pub rotate_after: Duration,
     /// Age at which a key with a successor is deleted.
@@ -25,17 +19,13 @@ pub struct Policy {
     pub min_overlap: Duration,
     /// Whether a user that is not owned may be an orphan, and so be deleted.
     pub orphan_scope: OrphanScope,
-    /// Whether users with a console login may be orphans, too.
+    /// Whether that goes for users with a console login, too.
     pub include_console_users: bool,
     /// What to do about keys that the controller did not make.
     pub foreign: ForeignKeys,
-    /// What to do about keys that AWS has found in public.
-    pub compromised: CompromisedKeys,
     /// Whether a new key must be accepted by AWS before it is published.
     pub verify: bool,
-    /// Over how long a time AWS must go on accepting a key that nobody waits for.
-    pub verify_for: Duration,
-    /// How long to wait for all of that.
+    /// How long to wait for that.
     pub verify_timeout: Duration,
 }
 
@@ -45,8 +35,7 @@ pub struct Policy {
 pub enum Adopt {
     /// None.
     Never,
-    /// Those with a tag `<one of its access key ids>` = `current` or `pending_deletion`, below an allowed
-    /// path, and without a console login or an MFA device.
+    /// Those with a tag `<one of its access key ids>` = `current` or `pending_deletion`.
     Tagged,
     /// All of them.
     Always,
@@ -60,16 +49,6 @@ pub enum ForeignKeys {
     Report,
     /// Deactivate them; delete them a sweep later.
     Revoke,
-}
-
-/// What to do about the keys of a user when AWS quarantines it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CompromisedKeys {
-    /// Replace them without overlap.
-    Replace,
-    /// Show and count the user.
-    Report,
 }
 
 /// Which users without an item are orphans.

@@ -10,8 +10,7 @@ use super::user::{AccessKeyId, UserId};
 /// "No answer" always means that the call may have taken effect; the next look finds out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Create the user with its boundary, the ownership tags with their seal, and the `minting` tag, in
-    /// one call.
+    /// Create the user with its boundary, the ownership tags and the `minting` tag, in one call.
     ///
     /// Before: a row, and no such user. Crash before: nothing. Crash after, or no answer: an owned
     /// user with an open mint and no key; rule `lost_mint` waits until no key can appear any more,
@@ -149,11 +148,6 @@ impl Step {
         }
     }
 
-    /// Whether it writes or deletes the user's parameter.
-    pub fn writes_parameter(&self) -> bool {
-        matches!(self, Self::Publish { .. } | Self::DeleteParameter)
-    }
-
     /// All names that [`Step::action`] gives.
     pub const ACTIONS: [&'static str; 14] = [
         "create_user",
@@ -188,14 +182,6 @@ impl Step {
             | Self::DeleteUser { .. }
             | Self::DeleteParameter => None,
         }
-    }
-
-    /// Whether it would do harm when the document that was read is not the last one.
-    pub fn rests_on_the_document(&self) -> bool {
-        matches!(
-            self,
-            Self::Publish { .. } | Self::TagKeys { .. } | Self::DeactivateKey { .. } | Self::DeleteKey { .. }
-        )
     }
 
     /// Whether the user's id and ownership are read anew right before it.

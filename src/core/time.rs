@@ -89,41 +89,9 @@ impl<'de> serde::Deserialize<'de> for Timestamp {
     }
 }
 
-/// A duration for people: rounded to what matters, as in `856ms`, `2.5s` or `4m 10s`.
-pub fn spoken(duration: Duration) -> String {
-    let millis = duration.as_millis() + u128::from(duration.subsec_nanos() % 1_000_000 >= 500_000);
-    let tenths = (duration.as_millis() + 50) / 100;
-    match (millis, tenths) {
-        (0, _) => "0s".to_owned(),
-        (..1_000, _) => format!("{millis}ms"),
-        (_, ..600) if tenths.is_multiple_of(10) => format!("{}s", tenths / 10),
-        (_, ..600) => format!("{}.{}s", tenths / 10, tenths % 10),
-        _ => {
-            let seconds = duration.as_secs() + u64::from(duration.subsec_millis() >= 500);
-            humantime::format_duration(Duration::from_secs(seconds)).to_string()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_for_people_are_rounded() {
-        for (exact, said) in [
-            ("0s", "0s"),
-            ("855ms 808us 150ns", "856ms"),
-            ("999ms 600us", "1s"),
-            ("1s 49ms", "1s"),
-            ("2s 460ms", "2.5s"),
-            ("59s 960ms", "1m"),
-            ("4m 9s 700ms", "4m 10s"),
-            ("36h", "1day 12h"),
-        ] {
-            assert_eq!(spoken(humantime::parse_duration(exact).unwrap()), said, "{exact}");
-        }
-    }
 
     #[test]
     fn writes_and_reads_rfc_3339() {

@@ -46,6 +46,23 @@ pub(super) enum PollError {
     Records(StreamError, ShardIterator),
 }
 
+impl PollError {
+    /// Whether AWS was asked too often, here or by somebody else.
+    pub(super) fn is_throttled(&self) -> bool {
+        matches!(self.error(), StreamError::Call(CallError { fault: Fault::Throttled { .. }, .. }))
+    }
+
+    /// Whether the iterator is too old.
+    pub(super) fn is_expired(&self) -> bool {
+        *self.error() == StreamError::Expired
+    }
+
+    fn error(&self) -> &StreamError {
+        let (Self::Position(error) | Self::Records(error, _)) = self;
+        error
+    }
+}
+
 /// Gives up on a call that takes longer than any call may.
 pub(super) async fn limited<T, E: From<CallError>>(
     name: &'static str,

@@ -71,7 +71,6 @@ impl<P: Ports> Feed<P> {
             Ok(table) => table,
             Err(error) => {
                 self.table.failures += 1;
-                self.table.failing_since.get_or_insert(now);
                 if self.table.failures == 1 {
                     tracing::warn!("the users table's stream is not known at present: {error}");
                 }
@@ -79,7 +78,7 @@ impl<P: Ports> Feed<P> {
                 return;
             }
         };
-        (self.table.failures, self.table.failing_since) = (0, None);
+        self.table.failures = 0;
         self.table.described = true;
         let Some(table) = table else {
             if !self.table.missing_told {
@@ -242,7 +241,6 @@ impl<P: Ports> Feed<P> {
             Ok(page) => page,
             Err(error) => {
                 let failures = follower.discovery.listing.failed();
-                follower.discovery.failing_since.get_or_insert(now);
                 if failures == 1 {
                     tracing::warn!(
                         stream = follower.arn,
@@ -272,7 +270,6 @@ impl<P: Ports> Feed<P> {
             follower.discovery.due = now;
             return;
         };
-        follower.discovery.failing_since = None;
         if let Some(odd) = odd {
             tracing::warn!(stream = follower.arn, "the list of shards ended strangely: {odd}");
         }

@@ -95,7 +95,6 @@ impl World {
         let table = TableDescription {
             arn: TABLE.to_owned(),
             id: "table-1".to_owned(),
-            replicas: Vec::new(),
             readable: true,
             keyed_by_user_name: true,
             stream: None,
@@ -423,10 +422,6 @@ impl Clock for World {
 
     fn random(&self) -> u64 {
         self.lock().next_random()
-    }
-
-    fn key_material(&self) -> Option<[u8; 32]> {
-        None
     }
 }
 

@@ -53,8 +53,6 @@ pub(super) struct Discovery {
     pub(super) running: bool,
     /// When the listing under way was begun.
     pub(super) began: Duration,
-    /// Since when pages have failed without a complete listing in between.
-    pub(super) failing_since: Option<Duration>,
     /// A listing has been completed by this process.
     pub(super) completed: bool,
     /// Shards have come into sight since it was last settled when to list.
@@ -91,8 +89,10 @@ pub(super) struct Lane {
     pub(super) denials: u32,
     /// When a poll last succeeded, or the shard last was not to be polled.
     pub(super) fine_until: Duration,
-    /// When a poll last ended, however it ended.
-    pub(super) ended_at: Duration,
+    /// Whether every poll that failed since the last success was refused for load.
+    pub(super) only_throttled: bool,
+    /// When that last happened.
+    pub(super) throttled_at: Duration,
     /// When its checkpoint may be written.
     pub(super) write_due: Duration,
     pub(super) writing: bool,
@@ -127,7 +127,6 @@ impl Follower {
                 due: now,
                 running: false,
                 began: now,
-                failing_since: None,
                 completed: false,
                 news: false,
                 asking: false,
@@ -245,10 +244,10 @@ impl Lane {
         self.failing || now.saturating_sub(self.due.max(self.fine_until)) > LATE_POLL
     }
 
-    /// Until when nothing was wrong that a restart could mend: a poll has ended, also with an error, or is
-    /// not due yet. That AWS answers with errors is lag, and no restart mends it.
+    /// Until when nothing was wrong that a restart could mend: it is not due yet, or is refused for load.
     pub(super) fn sound_until(&self) -> Duration {
-        self.fine_until.max(self.ended_at).max(self.due)
+        let due = if self.failing { Duration::ZERO } else { self.due };
+        self.fine_until.max(self.throttled_at).max(due)
     }
 
     fn new(home: Home, settings: &FeedSettings, now: Duration) -> Self {
@@ -262,7 +261,8 @@ impl Lane {
             failing: false,
             denials: 0,
             fine_until: now,
-            ended_at: now,
+            only_throttled: false,
+            throttled_at: now,
             write_due: now,
             writing: false,
             write_failures: 0,

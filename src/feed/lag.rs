@@ -9,8 +9,6 @@
 //! - It was caught up, but polls fail, hang or are late: now − the last poll that succeeded. Until the next
 //!   poll is due, nothing is late, also with a long `stream.idle_interval`.
 //!
-//! To these comes how long the table's stream, or the list of its shards, could not be had.
-//!
 //! It is 0 when every open shard is caught up and polled, however long ago the last change was.
 
 use std::time::Duration;

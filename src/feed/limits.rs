@@ -114,8 +114,7 @@ pub(super) const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 /// How often the lag and the status page are brought up to date.
 pub(super) const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// An open shard of which no poll has ended for this long is stalled; a poll ends after [`CALL_LIMIT`] at
-/// the latest.
+/// An open shard without a successful poll for this long is stalled.
 pub(super) const STALLED_AFTER: Duration = Duration::from_secs(60);
 
 /// A poll that is this late, or takes this long, counts into the lag even if it did not fail.

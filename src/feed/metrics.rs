@@ -12,8 +12,6 @@ pub struct FeedMetrics {
     pub(super) open_shards: IntGauge,
     pub(super) unsettled: IntGauge,
     gaps: IntCounterVec,
-    /// REMOVE records of before the first start, which are no evidence.
-    pub before_first: IntCounter,
     written: IntCounter,
     removed: IntCounter,
     pub(super) polls: Outcomes,
@@ -80,17 +78,11 @@ impl FeedMetrics {
         registry.register(Box::new(lag.clone()))?;
         registry.register(Box::new(open_shards.clone()))?;
         registry.register(Box::new(unsettled.clone()))?;
-        let before_first = IntCounter::new(
-            "iam_user_controller_stream_removals_before_first_start_total",
-            "Removals of rows of before this controller's first start, which revoke nothing.",
-        )?;
-        registry.register(Box::new(before_first.clone()))?;
         Ok(Self {
             lag,
             open_shards,
             unsettled,
             gaps,
-            before_first,
             written: records.with_label_values(&["written"]),
             removed: records.with_label_values(&["removed"]),
             polls: Outcomes::new(registry, "polls_total", "Polls of shards.")?,
@@ -128,7 +120,7 @@ mod tests {
         let _metrics = FeedMetrics::new(&registry).unwrap();
         let families = registry.gather();
         let series: usize = families.iter().map(|family| family.get_metric().len()).sum();
-        assert_eq!(series, GapCause::ALL.len() + 2 + 3 + 3 * 2 + 1);
+        assert_eq!(series, GapCause::ALL.len() + 2 + 3 + 3 * 2);
         assert!(families.iter().all(|family| family.name().starts_with("iam_user_controller_stream_")));
     }
 }

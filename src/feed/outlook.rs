@@ -67,7 +67,6 @@ mod tests {
         let table = TableDescription {
             arn: "arn:t/users".to_owned(),
             id: id.to_owned(),
-            replicas: Vec::new(),
             readable: true,
             keyed_by_user_name: true,
             stream,

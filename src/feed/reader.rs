@@ -114,9 +114,8 @@ impl<P: Ports> Feed<P> {
         let Some(index) = self.followers.iter().position(|follower| follower.serial == stream) else {
             return;
         };
-        let now = self.monotonic();
         if let Some(lane) = self.followers[index].lanes.get_mut(id) {
-            (lane.polling, lane.ended_at) = (false, now);
+            lane.polling = false;
         }
         match polled.result {
             Ok(batch) => self.take_page(index, id, polled.sent, batch),
@@ -190,6 +189,13 @@ impl<P: Ports> Feed<P> {
             return;
         };
         lane.failures = lane.failures.saturating_add(1);
+        let throttled = error.is_throttled();
+        // An iterator that nobody could use for 15 minutes expires.
+        let harmless = throttled || error.is_expired();
+        lane.only_throttled = harmless && (lane.only_throttled || lane.failures == 1);
+        if lane.only_throttled && throttled {
+            lane.throttled_at = now;
+        }
         let (error, at_position) = match error {
             PollError::Position(error) => (error, true),
             PollError::Records(error, iterator) => {

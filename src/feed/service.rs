@@ -95,8 +95,6 @@ pub(super) struct TableWatch {
     pub(super) due: Duration,
     pub(super) running: bool,
     pub(super) failures: u32,
-    /// Since when it has not answered.
-    pub(super) failing_since: Option<Duration>,
     /// Whether it has ever answered.
     pub(super) described: bool,
     /// Whether the current stream records changes.
@@ -442,21 +440,12 @@ impl<P: Ports> Feed<P> {
         self.followers.last().is_some_and(|follower| follower.current && follower.positioned)
     }
 
-    /// How long it has not been known which stream the table has, or which shards that stream has: what is
-    /// written into a shard that nobody has seen is not read.
-    fn unknown_for(&self, now: Duration) -> Duration {
-        let current = self.followers.iter().filter(|follower| follower.current);
-        let listing = current.filter_map(|follower| follower.discovery.failing_since);
-        let since = listing.chain(self.table.failing_since).min();
-        since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
-    }
-
     fn publish(&mut self, now: Duration) {
         self.publish_due = now + PUBLISH_INTERVAL;
         let wall = self.ports.clock().now();
         let mut shards = Vec::new();
         let mut fine_until = Vec::new();
-        let (mut lag, mut open, mut unsettled) = (self.unknown_for(now), 0, 0);
+        let (mut lag, mut open, mut unsettled) = (Duration::ZERO, 0, 0);
         for follower in &self.followers {
             for (id, shard) in follower.graph.shards().filter(|(_, shard)| !shard.finished()) {
                 let Some(lane) = follower.lanes.get(id) else { continue };

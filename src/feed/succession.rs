@@ -76,7 +76,6 @@ mod tests {
         TableDescription {
             arn: "arn:t/users".to_owned(),
             id: id.to_owned(),
-            replicas: Vec::new(),
             readable: true,
             keyed_by_user_name: true,
             stream: stream.map(|arn| TableStream { arn: arn.to_owned(), enabled: true }),

@@ -83,9 +83,9 @@ impl FeedView {
 
     /// What is stuck, in a sentence; `None` when nothing is, or when the feed does not run.
     ///
-    /// Stuck is an open shard of which no poll has ended for 60 s although it could have been polled. A
-    /// poll that ends with an error is no reason to restart anything: it shows as lag. A shard that waits
-    /// for its parent, or for changes to be settled, is not stuck.
+    /// Stuck is an open shard that had no successful poll for 60 s although it could have been
+    /// polled. One that waits for its parent, or for changes to be settled, is not; nor is one whose
+    /// polls are all refused for load, which no restart would mend.
     pub fn stalled(&self, now: Duration) -> Option<String> {
         let inner = self.inner();
         let alive_at = inner.alive_at?;
@@ -99,7 +99,7 @@ impl FeedView {
             1 => String::new(),
             n => format!(" (and {} others)", n - 1),
         };
-        Some(format!("no poll of shard {shard}{others} has ended for {} s", (now - *until).as_secs()))
+        Some(format!("shard {shard}{others} had no successful poll for {} s", (now - *until).as_secs()))
     }
 
     /// `alive_at`: now, when the feed runs.
@@ -141,8 +141,8 @@ mod tests {
             Some(at(100)),
         );
         assert_eq!(view.stalled(at(100)), None);
-        assert_eq!(view.stalled(at(101)).unwrap(), "no poll of shard a has ended for 61 s");
-        assert_eq!(view.stalled(at(155)).unwrap(), "no poll of shard a (and 1 others) has ended for 115 s");
+        assert_eq!(view.stalled(at(101)).unwrap(), "shard a had no successful poll for 61 s");
+        assert_eq!(view.stalled(at(155)).unwrap(), "shard a (and 1 others) had no successful poll for 115 s");
         assert_eq!(view.stalled(at(161)).unwrap(), "the feed made no progress for 61 s");
         view.retire();
         assert_eq!(view.stalled(at(500)), None);

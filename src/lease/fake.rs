@@ -82,8 +82,6 @@ struct Clocks {
 /// One machine. Clones are handles to it.
 #[derive(Clone)]
 pub(super) struct Machine {
-    /// What it draws when it is asked for a random number.
-    number: u64,
     table: Arc<Mutex<Table>>,
     clocks: Arc<Mutex<Clocks>>,
 }
@@ -91,20 +89,20 @@ pub(super) struct Machine {
 impl Machine {
     /// A machine with a table of its own.
     pub(super) fn new() -> Self {
-        Self::beside_table(0, Arc::default())
+        Self::beside_table(Arc::default())
     }
 
     /// Another machine at the same table.
     pub(super) fn another(&self) -> Self {
-        Self::beside_table(self.number + 1, self.table.clone())
+        Self::beside_table(self.table.clone())
     }
 
-    fn beside_table(number: u64, table: Arc<Mutex<Table>>) -> Self {
+    fn beside_table(table: Arc<Mutex<Table>>) -> Self {
         // The machine's clocks stand on tokio's, so that pausing one pauses both.
         #[allow(clippy::disallowed_methods)]
         let began = time::Instant::now();
         let clocks = Clocks { began, ahead: Duration::ZERO, rate: 100 };
-        Self { number, table, clocks: Arc::new(Mutex::new(clocks)) }
+        Self { table, clocks: Arc::new(Mutex::new(clocks)) }
     }
 
     /// A machine whose clocks run at so many percent.
@@ -210,11 +208,7 @@ impl Clock for Machine {
     }
 
     fn random(&self) -> u64 {
-        self.number
-    }
-
-    fn key_material(&self) -> Option<[u8; 32]> {
-        None
+        0
     }
 }
 

@@ -86,26 +86,6 @@ async fn one_holds_it_and_the_other_stands_by() {
     assert!((27..=30).contains(&writes), "{writes} writes in 140 s");
 }
 
-/// Two containers may have one hostname, and one process id.
-#[tokio::test(start_paused = true)]
-async fn of_two_processes_of_one_name_one_holds_it() {
-    let one = Machine::new();
-    let (mut a, mut b) = (watcher(&one, "host/1"), watcher(&one.another(), "host/1"));
-    let (a, b) = tokio::join!(taken(&mut a), taken(&mut b));
-    assert!(a.is_some() != b.is_some(), "both hold it, or neither: {} {}", a.is_some(), b.is_some());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_process_does_not_take_what_its_namesake_wrote_for_its_own() {
-    let one = Machine::new();
-    let (mut a, mut b) = (watcher(&one, "host/1"), watcher(&one.another(), "host/1"));
-    one.fate(Fate::Lost);
-    assert!(a.look().await.is_err(), "its write was lost");
-    let lease = taken(&mut b).await;
-    assert!(lease.is_some());
-    assert!(matches!(a.look().await, Ok(Watch::Standby(_))), "it is the other one's");
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_dead_holder_is_followed_after_the_time_to_live_and_the_token_grows() {
     let one = Machine::new();

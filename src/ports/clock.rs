@@ -17,12 +17,8 @@ pub trait Clock: Send + Sync {
     /// the first. With answers of several services, the one that differs most.
     fn skew_millis(&self) -> Option<i64>;
 
-    /// A random number, uniform over all of `u64`. It can be guessed: good for names and pauses, never
-    /// for a key.
+    /// A random number, uniform over all of `u64`.
     fn random(&self) -> u64;
-
-    /// Random bytes that nobody can guess, from the operating system; `None` when it gives none.
-    fn key_material(&self) -> Option<[u8; 32]>;
 }
 
 /// The sweep schedule.

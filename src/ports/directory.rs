@@ -47,13 +47,8 @@ pub struct MintedKey {
 /// [`create_key`](Directory::create_key). A change of a user that is gone answers
 /// [`Fault::NotFound`](super::Fault::NotFound).
 pub trait Directory: Send + Sync {
-    /// One page of all users of the account, in IAM's order, with at most so many users. The token is the
-    /// `next` of the previous page, which was asked for with the same number.
-    fn glance(
-        &self,
-        token: Option<&str>,
-        most: u32,
-    ) -> impl Future<Output = Result<Page<Glance>, CallError>> + Send;
+    /// One page of all users of the account, in IAM's order. The token is the previous page's `next`.
+    fn glance(&self, token: Option<&str>) -> impl Future<Output = Result<Page<Glance>, CallError>> + Send;
 
     /// `Ok(None)` when IAM says that there is no such user.
     fn user(&self, name: &UserName) -> impl Future<Output = Result<Option<User>, CallError>> + Send;
@@ -63,9 +58,6 @@ pub trait Directory: Send + Sync {
 
     /// Whether the user has a console password.
     fn has_console_login(&self, name: &UserName) -> impl Future<Output = Result<bool, CallError>> + Send;
-
-    /// Whether the user has an MFA device.
-    fn has_mfa_device(&self, name: &UserName) -> impl Future<Output = Result<bool, CallError>> + Send;
 
     /// Everything but keys that IAM demands gone before it deletes the user, in teardown order.
     fn leftovers(&self, name: &UserName) -> impl Future<Output = Result<Vec<Leftover>, CallError>> + Send;

@@ -23,8 +23,6 @@ pub enum Fault {
     Denied,
     /// AWS will never accept this request as it is.
     Invalid,
-    /// The KMS key of a parameter cannot be used: it is disabled, denied or gone.
-    KmsKey,
     /// A time-out, a broken connection or a 5xx: it may have happened.
     Indeterminate,
 }
@@ -40,7 +38,6 @@ impl Fault {
             Self::Throttled { .. } => "throttled",
             Self::Denied => "denied",
             Self::Invalid => "invalid",
-            Self::KmsKey => "kms_key_unusable",
             Self::Indeterminate => "indeterminate",
         }
     }
@@ -57,17 +54,13 @@ pub struct CallError {
     pub detail: String,
 }
 
-impl CallError {
-    /// Why it failed, for a sentence that names the call already.
-    pub fn cause(&self) -> String {
-        let fault = self.fault.as_str();
-        if self.detail.is_empty() { fault.to_owned() } else { format!("{fault} ({})", self.detail) }
-    }
-}
-
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.call, self.cause())
+        write!(f, "{}: {}", self.call, self.fault.as_str())?;
+        if !self.detail.is_empty() {
+            write!(f, " ({})", self.detail)?;
+        }
+        Ok(())
     }
 }
 

@@ -26,7 +26,7 @@ pub use streams::{
     ShardPage, StreamError, StreamStatus, Streams,
 };
 pub use table::{ItemPage, TableDescription, TableStream, UsersTable};
-pub use vault::{ParameterValue, Vault, Written};
+pub use vault::{ParameterValue, Vault};
 
 #[cfg(test)]
 pub(crate) use untouched::Untouched;

@@ -1,12 +1,11 @@
 //! What the controller remembers across restarts and replicas.
 
-use std::fmt;
 use std::future::Future;
 
 use super::CallError;
 
-/// One record of the state table. One of them holds a key, so no body is ever shown.
-#[derive(Clone, PartialEq, Eq)]
+/// One record of the state table.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The hash key `Id`, such as `lease` or `checkpoint/<stream>/<shard>`.
     pub id: String,
@@ -14,12 +13,6 @@ pub struct Record {
     pub body: String,
     /// Fencing token of the leader that wrote it; never goes down.
     pub token: u64,
-}
-
-impl fmt::Debug for Record {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Record({:?}, {} bytes, token {})", self.id, self.body.len(), self.token)
-    }
 }
 
 /// Why the state was not read or written.
@@ -53,8 +46,8 @@ pub trait StateStore: Send + Sync {
     fn delete(&self, id: &str, token: u64) -> impl Future<Output = Result<(), StateError>> + Send;
 
     /// Replaces exactly `expected` (`None`: no record) by `new`, else [`StateError::Fenced`]. Where
-    /// `new` is already, it is success: who got no answer repeats the call. So a record's body holds what no
-    /// other process writes, such as a number drawn at random.
+    /// `new` is already, it is success: a record names its writer in its body, and whoever got no
+    /// answer repeats the call.
     fn swap(
         &self,
         expected: Option<&Record>,

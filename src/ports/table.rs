@@ -11,8 +11,6 @@ pub struct TableDescription {
     pub arn: String,
     /// `TableId`: another one after the table was dropped and created anew. Empty when not told.
     pub id: String,
-    /// Regions in which the table has replicas: it is a global table.
-    pub replicas: Vec<String>,
     /// Whether the table can be read (`ACTIVE` or `UPDATING`).
     pub readable: bool,
     /// Whether its key is the hash key `UserName` (S) alone.

@@ -1,7 +1,6 @@
 //! Ports that a unit test does not expect to be used.
 
 use crate::core::observed::{Glance, Key, Leftover, Tags, User};
-use crate::core::parameter::Tier;
 use crate::core::parameter_name::ParameterName;
 use crate::core::secret::Secret;
 use crate::core::time::Timestamp;
@@ -9,7 +8,7 @@ use crate::core::user::{AccessKeyId, UserId, UserName};
 use crate::ports::{
     Alarm, Batch, CallError, Caller, Directory, Identity, ItemPage, MintedKey, NewUser, Page, ParameterValue,
     Position, Proof, Receipt, ShardDescription, ShardId, ShardIterator, ShardPage, StreamError, Streams,
-    TableDescription, UsersTable, Vault, Written,
+    TableDescription, UsersTable, Vault,
 };
 
 const NOT_HERE: &str = "what is tested here does not call this";
@@ -37,10 +36,7 @@ impl Vault for Untouched {
     async fn get(&self, _name: &ParameterName) -> Result<Option<ParameterValue>, CallError> {
         unreachable!("{NOT_HERE}")
     }
-    async fn tier(&self, _name: &ParameterName) -> Result<Option<Tier>, CallError> {
-        unreachable!("{NOT_HERE}")
-    }
-    async fn put(&self, _name: &ParameterName, _text: &Secret, _tier: Tier) -> Result<Written, CallError> {
+    async fn put(&self, _name: &ParameterName, _text: &Secret) -> Result<Receipt, CallError> {
         unreachable!("{NOT_HERE}")
     }
     async fn delete(&self, _name: &ParameterName) -> Result<Receipt, CallError> {
@@ -49,7 +45,7 @@ impl Vault for Untouched {
 }
 
 impl Directory for Untouched {
-    async fn glance(&self, _token: Option<&str>, _most: u32) -> Result<Page<Glance>, CallError> {
+    async fn glance(&self, _token: Option<&str>) -> Result<Page<Glance>, CallError> {
         unreachable!("{NOT_HERE}")
     }
     async fn user(&self, _name: &UserName) -> Result<Option<User>, CallError> {
@@ -59,9 +55,6 @@ impl Directory for Untouched {
         unreachable!("{NOT_HERE}")
     }
     async fn has_console_login(&self, _name: &UserName) -> Result<bool, CallError> {
-        unreachable!("{NOT_HERE}")
-    }
-    async fn has_mfa_device(&self, _name: &UserName) -> Result<bool, CallError> {
         unreachable!("{NOT_HERE}")
     }
     async fn leftovers(&self, _name: &UserName) -> Result<Vec<Leftover>, CallError> {

@@ -6,8 +6,6 @@ use crate::core::document::KeyDocument;
 use crate::core::memory::{Hand, Memory, Mint};
 use crate::core::observed::{Key, Observed, Tags, User};
 use crate::core::plan::Plan;
-use crate::core::policy::Policy;
-use crate::core::proofs::Proofs;
 use crate::core::step::Step;
 use crate::core::tags;
 use crate::core::time::Timestamp;
@@ -42,18 +40,13 @@ impl<P: Ports> Reconciler<P> {
         self.metrics.acted(step, answer.is_ok());
         match answer {
             Ok(receipt) => {
-                let keys = keys_of(step, observed, &file.memory);
-                let mut keys = keys.iter().map(AccessKeyId::as_str);
-                let (key, other_key, more_keys) =
-                    (keys.next(), keys.next(), keys.next().map(|_| 1 + keys.len()));
-                let parameter = step.writes_parameter().then(|| self.template.name_for(name).to_string());
                 tracing::info!(
-                    user = %name, action = step.action(), key, other_key, more_keys, parameter,
+                    user = %name, action = step.action(), key = keys_of(step, observed, &file.memory),
                     why = plan.why, rule = plan.rule, trigger = trigger.as_str(),
                     request_id = receipt.request_id, "changed"
                 );
                 file.conflicts = 0;
-                observed.after(step, &plan.why, &mut file.memory, now);
+                observed.after(step, &mut file.memory, now);
                 Ok(())
             }
             Err(ChangeError::LeaseEnds) => Err(Look::Stopped),
@@ -70,13 +63,12 @@ impl<P: Ports> Reconciler<P> {
         file: &mut File,
     ) -> Result<(), Look> {
         let Some(expected) = &observed.user else { return Ok(()) };
-        let call = || self.ports.directory().user(name);
+        let call = self.ports.directory().user(name);
         let seen = self.pace.read(&self.ports, Lane::Iam, call).await?;
         let condemned = file.memory.condemned.as_ref() == Some(&expected.id);
-        let Policy { ownership, orphan_scope, .. } = &self.policy;
         let same = seen.is_some_and(|seen| {
-            let ours = ownership.owns(&seen) || condemned && ownership.sweepable(&seen, *orphan_scope);
-            seen.id == expected.id && ours
+            let ours = tags::owned(&seen.tags, &self.policy.table);
+            seen.id == expected.id && (ours || condemned && tags::sweepable(&seen.tags, &self.policy))
         });
         if same {
             return Ok(());
@@ -110,11 +102,7 @@ impl<P: Ports> Reconciler<P> {
             Step::DeleteUser { .. } => self.iam(directory.delete_user(name)).await,
             Step::Publish { document, .. } => {
                 let (parameter, text) = (self.template.name_for(name), document.to_text());
-                let (begun, tier) = (AwsTime::of(self.ports.clock()).now, file.memory.tier());
-                let written = self.write_parameter(self.ports.vault().put(&parameter, &text, tier)).await?;
-                let now = AwsTime::of(self.ports.clock()).now;
-                file.memory.parameter.wrote(document, written.number, begun, now);
-                Ok(written.receipt)
+                self.write_parameter(self.ports.vault().put(&parameter, &text)).await
             }
             Step::DeleteParameter => {
                 let parameter = self.template.name_for(name);
@@ -141,15 +129,14 @@ impl<P: Ports> Reconciler<P> {
         observed: &mut Observed,
         file: &mut File,
     ) -> Result<Receipt, ChangeError> {
+        let mut tags = tags::ownership(&self.policy.table);
+        tags.insert(tags::MINTING.to_owned(), minting.to_string());
+        let boundary = self.policy.boundary.clone();
+        let new = NewUser { name: name.clone(), path: self.path.clone(), boundary: boundary.clone(), tags };
         file.memory.mint = Mint::Opened { at: minting, sent: false };
         file.memory.last_mint = Some(minting);
-        let mut tags = self.policy.ownership.tags(name, AwsTime::of(self.ports.clock()).now);
-        tags.insert(tags::MINTING.to_owned(), minting.to_string());
-        let (path, boundary) = (self.path.clone(), self.policy.boundary.clone());
-        let new = NewUser { name: name.clone(), path, boundary, tags };
         let (id, created, receipt) = self.iam(self.ports.directory().create_user(&new)).await?;
-        let NewUser { name, path, boundary, tags } = new;
-        observed.user = Some(User { name, id, path, created, boundary, tags });
+        observed.user = Some(User { name: name.clone(), id, created, boundary, tags: new.tags });
         Ok(receipt)
     }
 
@@ -171,7 +158,7 @@ impl<P: Ports> Reconciler<P> {
                     secret: minted.secret,
                     opened: at,
                     minted: AwsTime::of(self.ports.clock()).now,
-                    proofs: Proofs::default(),
+                    proven: !self.policy.verify,
                     rejected: None,
                     unanswered_put: None,
                 });
@@ -203,9 +190,8 @@ fn already_done(step: &Step, error: ChangeError) -> Result<Receipt, ChangeError>
 }
 
 /// The ids of the keys that a change was about, for its line in the log; `observed` is from before it.
-/// Of a user's two keys the current one comes first.
-fn keys_of(step: &Step, observed: &Observed, memory: &Memory) -> Vec<AccessKeyId> {
-    match step {
+fn keys_of(step: &Step, observed: &Observed, memory: &Memory) -> Option<String> {
+    let keys: Vec<AccessKeyId> = match step {
         Step::CreateKey => match &memory.mint {
             Mint::InHand(hand) => vec![hand.id.clone()],
             Mint::Opened { .. } | Mint::Idle => Vec::new(),
@@ -216,14 +202,12 @@ fn keys_of(step: &Step, observed: &Observed, memory: &Memory) -> Vec<AccessKeyId
             let before = observed.stored.document().map(ids).unwrap_or_default();
             before.into_iter().filter(|id| !kept.contains(id)).flatten().collect()
         }
-        Step::TagKeys { tags } => {
-            let mut keys: Vec<_> = tags::key_tags(tags).collect();
-            keys.sort_by_key(|(tag, _)| tags.get(*tag).map(String::as_str) != Some(tags::CURRENT));
-            keys.into_iter().map(|(_, id)| id).collect()
-        }
+        Step::TagKeys { tags } => tags::key_tags(tags).map(|(_, id)| id).collect(),
         Step::UntagKeys { tags } => tags.iter().filter_map(|tag| AccessKeyId::parse(tag)).collect(),
         _ => step.key().cloned().into_iter().collect(),
-    }
+    };
+    let words: Vec<&str> = keys.iter().map(AccessKeyId::as_str).collect();
+    (!words.is_empty()).then(|| words.join(" "))
 }
 
 /// What a refusal means for the user's next look.
@@ -244,16 +228,11 @@ fn refused(step: &Step, error: CallError, file: &mut File, now: Timestamp) -> Lo
             file.memory.unanswered_write = Some(now);
             Look::Failed(error)
         }
-        // It may be for the tier, which is asked about next.
-        (Step::Publish { .. }, Fault::Invalid) if !file.memory.advanced => {
-            file.memory.refused_write = Some(error.to_string());
-            Look::Failed(error)
-        }
         (Step::Publish { minted: Some(_), .. }, fault) => {
             if let Mint::InHand(hand) = &mut file.memory.mint {
                 match fault {
                     Fault::Indeterminate => hand.unanswered_put = Some(now),
-                    Fault::Denied | Fault::Invalid | Fault::KmsKey => hand.rejected = Some(error.to_string()),
+                    Fault::Denied | Fault::Invalid => hand.rejected = Some(error.to_string()),
                     Fault::NotFound
                     | Fault::AlreadyExists
                     | Fault::Conflict

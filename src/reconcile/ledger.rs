@@ -28,9 +28,6 @@ pub struct File {
     pub recorded: Option<Removal>,
     /// How often in a row IAM has refused to delete the user for what it still has.
     pub conflicts: u32,
-    /// What the last look has seen, when it ended because the next proof of the key in hand was not due. A
-    /// look that only goes on proving reads nothing anew.
-    pub seen: Option<Observed>,
     believed: Option<Believed>,
 }
 

@@ -13,8 +13,6 @@ pub enum Trigger {
     Sweep,
     /// A look before it failed, or had to wait.
     Retry,
-    /// The next proof of a key in hand is due.
-    Proof,
     /// A key has reached an age.
     Due,
     /// A removal that a process before this one left behind, or an operator resumed.
@@ -22,7 +20,7 @@ pub enum Trigger {
 }
 
 impl Trigger {
-    const ALL: [Trigger; 6] = [Self::Stream, Self::Sweep, Self::Retry, Self::Proof, Self::Due, Self::Resume];
+    const ALL: [Trigger; 5] = [Self::Stream, Self::Sweep, Self::Retry, Self::Due, Self::Resume];
 
     /// The name in snake case, for metrics and logs.
     pub fn as_str(self) -> &'static str {
@@ -30,7 +28,6 @@ impl Trigger {
             Self::Stream => "stream",
             Self::Sweep => "sweep",
             Self::Retry => "retry",
-            Self::Proof => "proof",
             Self::Due => "due",
             Self::Resume => "resume",
         }
@@ -92,7 +89,7 @@ impl ReconcileMetrics {
     pub fn looked(&self, trigger: Trigger, look: &super::Look, took: std::time::Duration) {
         let outcome = match look {
             super::Look::Settled { .. } => "settled",
-            super::Look::Again(_) | super::Look::Proving { .. } => "waiting",
+            super::Look::Again(_) => "waiting",
             super::Look::Failed(_) => "failed",
             super::Look::Stopped => "stopped",
         };

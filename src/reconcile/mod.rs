@@ -11,7 +11,7 @@ mod report;
 
 pub use ledger::{File, Ledger};
 pub use metrics::{ReconcileMetrics, Trigger};
-pub use observe::{AwsTime, observe, sign_in};
+pub use observe::{AwsTime, observe};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,22 +21,23 @@ use crate::brakes::Brakes;
 use crate::core::brake::Verdict;
 use crate::core::memory::Mint;
 use crate::core::observed::Observed;
-use crate::core::parameter::Tier;
 use crate::core::parameter_name::ParameterTemplate;
 use crate::core::plan::{Desired, Evidence, Next, Plan, State, View, plan};
 use crate::core::policy::Policy;
-use crate::core::spelling;
 use crate::core::step::Step;
 use crate::core::time::Timestamp;
 use crate::core::user::{UserId, UserName};
 use crate::lease::Guard;
-use crate::pace::{ChangeError, LEFTOVER_CALLS, Lane, Pace};
-use crate::ports::{CallError, Directory, Fault, Identity, Ports, Proof, UsersTable, Vault};
+use crate::pace::{ChangeError, Lane, Pace};
+use crate::ports::{CallError, Directory, Fault, Identity, Ports, Proof, UsersTable};
 use crate::registry::{Registry, Report};
 use crate::removals::{Removal, Removals};
 
 /// A look makes at most this many steps; the longest teardown that IAM's quotas allow has fewer.
 const MAX_STEPS: usize = 256;
+
+/// Pause before AWS is asked again whether it knows a new key.
+const PROVE_PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Pause before a look that met something unexpected is repeated.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
@@ -79,13 +80,6 @@ pub enum Look {
     },
     /// Look again at this time, by AWS's clock.
     Again(Timestamp),
-    /// The key in hand is to be proven again.
-    Proving {
-        /// When, by AWS's clock.
-        at: Timestamp,
-        /// Whether somebody waits for the key.
-        waited_for: bool,
-    },
     /// A call failed.
     Failed(CallError),
     /// The lease ends; nothing may be changed any more.
@@ -110,9 +104,8 @@ impl From<CallError> for Look {
 impl<P: Ports> Reconciler<P> {
     /// Looks at all spellings of one name, the removed ones first.
     ///
-    /// Forgets spellings that are neither in the table nor waiting for anything. With `stop_by`, the process
-    /// ends, and keys in hand are published or given up by then.
-    pub async fn reconcile(&self, ledger: &mut Ledger, trigger: Trigger, stop_by: Option<Timestamp>) -> Look {
+    /// Forgets spellings that are neither in the table nor waiting for anything.
+    pub async fn reconcile(&self, ledger: &mut Ledger, trigger: Trigger) -> Look {
         let served = match self.served(ledger).await {
             Ok(served) => served,
             Err(error) => return error.into(),
@@ -123,16 +116,13 @@ impl<P: Ports> Reconciler<P> {
         for name in names {
             let desired = served.desired(&name);
             let Some(file) = ledger.files.get_mut(&name) else { continue };
-            let mut look = self.look(&name, &desired, file, trigger, stop_by).await;
+            let mut look = self.look(&name, &desired, file, trigger).await;
             if let Look::Settled { due } = &mut look
                 && desired == Desired::Absent
                 && !file.has_obligation()
             {
                 // Whoever forgets that something was changed a moment ago believes the next late read.
-                let now = AwsTime::of(self.ports.clock()).now;
-                let remembered =
-                    file.memory.unsettled_until(now).max(file.memory.parameter.believed_until(now));
-                match remembered {
+                match file.memory.unsettled_until(AwsTime::of(self.ports.clock()).now) {
                     Some(until) => *due = Some(due.map_or(until, |due| due.min(until))),
                     None => drop(ledger.files.remove(&name)),
                 }
@@ -146,7 +136,7 @@ impl<P: Ports> Reconciler<P> {
         result
     }
 
-    /// Which of the spellings are in the table, and which of them IAM knows.
+    /// Which of the spellings are in the table, and which one of them is served.
     async fn served(&self, ledger: &Ledger) -> Result<Served, CallError> {
         let mut present = BTreeSet::new();
         for name in ledger.files.keys() {
@@ -154,36 +144,26 @@ impl<P: Ports> Reconciler<P> {
                 present.insert(name.clone());
             }
         }
-        let mut user = None;
+        let mut served = present.first().cloned();
         if present.len() > 1 {
-            // IAM finds a user by any spelling of its name; some emulators only by its own.
             for name in &present {
-                let call = || self.ports.directory().user(name);
-                user = self.pace.read(&self.ports, Lane::Iam, call).await?.map(|user| user.name);
-                if user.as_ref().is_some_and(|user| present.contains(user)) {
+                let user = self.ports.directory().user(name).await?;
+                if user.is_some_and(|user| user.name == *name) {
+                    served = Some(name.clone());
                     break;
                 }
             }
         }
-        Ok(Served { present, user })
+        Ok(Served { present, served })
     }
 
-    async fn look(
-        &self,
-        name: &UserName,
-        desired: &Desired,
-        file: &mut File,
-        trigger: Trigger,
-        stop_by: Option<Timestamp>,
-    ) -> Look {
-        let seen = file.seen.take().filter(|_| trigger == Trigger::Proof);
-        let mut fresh = seen.is_none();
-        let mut observed = match seen {
-            Some(observed) => observed,
-            None => match self.sight(name, file).await {
-                Ok(observed) => observed,
-                Err(look) => return look,
-            },
+    async fn look(&self, name: &UserName, desired: &Desired, file: &mut File, trigger: Trigger) -> Look {
+        let mut observed = match self.observe(name, file).await {
+            Ok(observed) => observed,
+            Err(error) => {
+                self.report_failure(name, &error);
+                return error.into();
+            }
         };
         // What IAM still lists when no read is late any more was not deleted: IAM may refuse to know a
         // key that is seconds old.
@@ -205,27 +185,15 @@ impl<P: Ports> Reconciler<P> {
                 reads_settled: file.reads_settled(time.now),
                 sweep,
                 own_user: self.own_user.as_ref(),
-                stop_by,
             };
             let plan = plan(&view);
-            if !fresh && !matches!(plan.next, Next::Prove | Next::ProveLater { .. }) {
-                // What is more than one more proof is planned on what is there now.
-                fresh = true;
-                observed = match self.sight(name, file).await {
-                    Ok(observed) => observed,
-                    Err(look) => return look,
-                };
-                continue;
-            }
             tracing::debug!(user = %name, rule = plan.rule, why = plan.why, "planned");
             self.report(&view, &plan);
             match self.carry_out(name, desired, &plan, &mut observed, file, trigger).await {
                 Ok(()) => {}
                 Err(look) => {
-                    match &look {
-                        Look::Failed(error) => self.report_failure(name, error),
-                        Look::Proving { .. } => file.seen = Some(observed),
-                        Look::Settled { .. } | Look::Again(_) | Look::Stopped => {}
+                    if let Look::Failed(error) = &look {
+                        self.report_failure(name, error);
                     }
                     return look;
                 }
@@ -233,13 +201,6 @@ impl<P: Ports> Reconciler<P> {
         }
         tracing::error!(user = %name, "a look did not end; it goes on later");
         Look::Again(AwsTime::of(self.ports.clock()).now + LOOK_AGAIN)
-    }
-
-    async fn sight(&self, name: &UserName, file: &mut File) -> Result<Observed, Look> {
-        self.observe(name, file).await.map_err(|error| {
-            self.report_failure(name, &error);
-            error.into()
-        })
     }
 
     /// Does what the plan says. `Err` ends the look.
@@ -263,28 +224,9 @@ impl<P: Ports> Reconciler<P> {
                 Err(Look::Settled { due: due.iter().copied().chain(read).min() })
             }
             Next::WaitUntil(until, _) => Err(Look::Again(*until)),
-            Next::Prove => {
-                self.prove(file).await;
-                Ok(())
-            }
-            Next::ProveLater { at, waited_for } => Err(Look::Proving { at: *at, waited_for: *waited_for }),
-            Next::ReadTier => {
-                let parameter = self.template.name_for(name);
-                let call = || self.ports.vault().tier(&parameter);
-                let tier = match self.pace.read(&self.ports, Lane::ParameterLists, call).await {
-                    // Nothing waits for a permission: what was refused is refused.
-                    Err(error) if error.fault == Fault::Denied => {
-                        tracing::warn!(user = %name, %error, "the parameter's tier cannot be read");
-                        None
-                    }
-                    answer => answer?,
-                };
-                file.memory.tier_is(tier.unwrap_or(Tier::Standard));
-                Ok(())
-            }
+            Next::Prove => self.prove(file).await,
             Next::ListLeftovers => {
-                let call = || self.ports.directory().leftovers(name);
-                self.pace.besides(&self.ports, Lane::Iam, LEFTOVER_CALLS).await;
+                let call = self.ports.directory().leftovers(name);
                 match self.pace.read(&self.ports, Lane::Iam, call).await {
                     Ok(leftovers) => {
                         observed.leftovers = Some(leftovers);
@@ -297,10 +239,6 @@ impl<P: Ports> Reconciler<P> {
                     }
                     Err(error) => Err(error.into()),
                 }
-            }
-            Next::AskSignIn => {
-                observed.sign_in = Some(sign_in(&self.ports, &self.pace, name).await?);
-                Ok(())
             }
             Next::AskToDelete(user, evidence) => {
                 self.ask_to_delete(name, desired, user, *evidence, file).await
@@ -322,15 +260,18 @@ impl<P: Ports> Reconciler<P> {
         }
     }
 
-    async fn prove(&self, file: &mut File) {
-        let Mint::InHand(hand) = &mut file.memory.mint else { return };
-        let call = self.ports.identity().prove(&hand.id, &hand.secret);
-        let answer = self.pace.attempt(&self.ports, Lane::Proofs, call).await;
-        let now = AwsTime::of(self.ports.clock()).now;
-        match answer {
-            Ok(Proof::Accepted) => hand.proofs.accepted(now, self.policy.verify_for),
-            Ok(Proof::Refused { code }) => hand.proofs.refused(&code, now),
-            Err(error) => hand.proofs.unanswered(error.to_string(), now),
+    async fn prove(&self, file: &mut File) -> Result<(), Look> {
+        let Mint::InHand(hand) = &mut file.memory.mint else { return Ok(()) };
+        match self.ports.identity().prove(&hand.id, &hand.secret).await {
+            Ok(Proof::Accepted) => {
+                hand.proven = true;
+                Ok(())
+            }
+            Ok(Proof::NotYet) => Err(Look::Again(AwsTime::of(self.ports.clock()).now + PROVE_PAUSE)),
+            Err(error) => {
+                tracing::debug!(%error, "a new key could not be proven yet");
+                Err(Look::Again(AwsTime::of(self.ports.clock()).now + PROVE_PAUSE))
+            }
         }
     }
 
@@ -452,13 +393,16 @@ fn state_failed(error: crate::ports::StateError) -> Look {
 
 struct Served {
     present: BTreeSet<UserName>,
-    /// The IAM user of all these spellings, as IAM spells it; asked for when there are several.
-    user: Option<UserName>,
+    served: Option<UserName>,
 }
 
 impl Served {
     fn desired(&self, name: &UserName) -> Desired {
-        spelling::desired(name, &self.present, self.user.as_ref())
+        match &self.served {
+            _ if !self.present.contains(name) => Desired::Absent,
+            Some(served) if served != name => Desired::Shadowed { by: served.clone() },
+            Some(_) | None => Desired::Present,
+        }
     }
 }
 

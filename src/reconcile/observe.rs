@@ -1,18 +1,15 @@
 //! Reads everything that a plan depends on.
 
-use std::time::Duration;
-
-use futures_util::future::try_join;
+use futures_util::future::try_join3;
 
 use super::{File, Reconciler};
 use crate::core::document::KeyDocument;
-use crate::core::observed::{Observed, SignIn, Stored};
-use crate::core::parameter::Reading;
+use crate::core::observed::{Observed, Stored};
 use crate::core::parameter_name::ParameterTemplate;
 use crate::core::time::Timestamp;
 use crate::core::user::UserName;
 use crate::pace::{Lane, Pace};
-use crate::ports::{CallError, Clock, Directory, Fault, ParameterValue, Ports, Vault};
+use crate::ports::{CallError, Clock, Directory, ParameterValue, Ports, Vault};
 
 /// Beyond this the local clock is not trusted with anybody's keys. SigV4 refuses signatures that are
 /// older than 5 minutes as well.
@@ -20,10 +17,6 @@ const MAX_SKEW_MILLIS: u64 = 300_000;
 
 /// `Date` headers tell whole seconds, and take time to arrive; a smaller difference is none.
 const SKEW_NOISE_MILLIS: u64 = 2_000;
-
-/// What is measured of AWS's clock is right to the second: half a second of rounding, and half a round
-/// trip.
-const MEASURED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The time as AWS has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,21 +33,13 @@ impl AwsTime {
         let local = clock.now();
         let Some(skew) = clock.skew_millis() else { return Self { now: local, trusted: true } };
         let size = skew.unsigned_abs();
-        let difference = Duration::from_millis(size);
+        let difference = std::time::Duration::from_millis(size);
         let now = match size {
             0..=SKEW_NOISE_MILLIS => local,
             _ if skew > 0 => local + difference,
             _ => local - difference,
         };
         Self { now, trusted: size <= MAX_SKEW_MILLIS }
-    }
-
-    /// The latest that it may be by AWS's clock: for a time that must not lie too early.
-    pub fn latest(clock: &impl Clock) -> Timestamp {
-        let skew = clock.skew_millis().unwrap_or_default();
-        let difference = Duration::from_millis(skew.unsigned_abs());
-        let measured = if skew > 0 { clock.now() + difference } else { clock.now() - difference };
-        measured + MEASURED_WITHIN
     }
 }
 
@@ -68,70 +53,35 @@ pub async fn observe<P: Ports>(
     template: &ParameterTemplate,
     name: &UserName,
 ) -> Result<Observed, CallError> {
-    let (observed, reading) =
-        try_join(directory(ports, pace, name), read(ports, pace, template, name)).await?;
-    Ok(Observed { stored: reading.stored, ..observed })
-}
-
-/// IAM's side of the user.
-async fn directory<P: Ports>(ports: &P, pace: &Pace, name: &UserName) -> Result<Observed, CallError> {
-    let user = pace.read(ports, Lane::Iam, || ports.directory().user(name));
-    let keys = pace.read(ports, Lane::Iam, || ports.directory().keys(name));
-    let (user, keys) = try_join(user, keys).await?;
-    let keys = if user.is_some() { keys.unwrap_or_default() } else { Vec::new() };
-    Ok(Observed { user, keys, ..Observed::nothing() })
-}
-
-/// Asks whether a user is a person's.
-///
-/// # Errors
-/// When a call fails: nobody is taken for a machine for want of an answer.
-pub async fn sign_in<P: Ports>(ports: &P, pace: &Pace, name: &UserName) -> Result<SignIn, CallError> {
-    let console = pace.read(ports, Lane::Iam, || ports.directory().has_console_login(name));
-    let mfa = pace.read(ports, Lane::Iam, || ports.directory().has_mfa_device(name));
-    let (console, mfa) = try_join(console, mfa).await?;
-    Ok(SignIn { console, mfa })
-}
-
-/// The parameter, as SSM shows it.
-async fn read<P: Ports>(
-    ports: &P,
-    pace: &Pace,
-    template: &ParameterTemplate,
-    name: &UserName,
-) -> Result<Reading, CallError> {
     let parameter = template.name_for(name);
-    match pace.read(ports, Lane::ParameterReads, || ports.vault().get(&parameter)).await {
-        // Its user can be removed all the same.
-        Err(error) if error.fault == Fault::KmsKey => {
-            Ok(Reading { stored: Stored::Locked { reason: error.to_string() }, version: None })
-        }
-        answer => answer.map(reading),
-    }
+    let stored = pace.read(ports, Lane::ParameterReads, ports.vault().get(&parameter));
+    let user = pace.read(ports, Lane::Iam, ports.directory().user(name));
+    let keys = pace.read(ports, Lane::Iam, ports.directory().keys(name));
+    let (user, keys, stored) = try_join3(user, keys, stored).await?;
+    let keys = if user.is_some() { keys.unwrap_or_default() } else { Vec::new() };
+    Ok(Observed { user, keys, stored: stored_as(stored), leftovers: None })
 }
 
 impl<P: Ports> Reconciler<P> {
     /// Reads what is not believed: IAM may not show our own last change yet.
-    pub(super) async fn observe(&self, name: &UserName, file: &mut File) -> Result<Observed, CallError> {
-        let reading = read(&self.ports, &self.pace, &self.template, name);
-        let (observed, reading) = match file.believed(AwsTime::of(self.ports.clock()).now) {
-            Some((user, keys)) => (Observed { user, keys, ..Observed::nothing() }, reading.await?),
-            None => try_join(directory(&self.ports, &self.pace, name), reading).await?,
+    pub(super) async fn observe(&self, name: &UserName, file: &File) -> Result<Observed, CallError> {
+        let Some((user, keys)) = file.believed(AwsTime::of(self.ports.clock()).now) else {
+            return observe(&self.ports, &self.pace, &self.template, name).await;
         };
-        let stored = file.memory.parameter.judge(reading, AwsTime::of(self.ports.clock()).now);
-        Ok(Observed { stored, ..observed })
+        let parameter = self.template.name_for(name);
+        let call = self.ports.vault().get(&parameter);
+        let stored = self.pace.read(&self.ports, Lane::ParameterReads, call).await?;
+        Ok(Observed { user, keys, stored: stored_as(stored), leftovers: None })
     }
 }
 
-fn reading(value: Option<ParameterValue>) -> Reading {
-    let Some(ParameterValue { text, secure, version }) = value else {
-        return Reading { stored: Stored::Missing, version: None };
-    };
-    let modified = version.modified;
-    let stored = match KeyDocument::parse(&text) {
-        _ if !secure => Stored::NotSecure,
-        Ok(document) => Stored::Document { document, modified },
-        Err(error) => Stored::Unreadable { reason: error.to_string(), modified },
-    };
-    Reading { stored, version: Some(version) }
+fn stored_as(value: Option<ParameterValue>) -> Stored {
+    match value {
+        None => Stored::Missing,
+        Some(value) if !value.secure => Stored::NotSecure,
+        Some(ParameterValue { text, modified, .. }) => match KeyDocument::parse(&text) {
+            Ok(document) => Stored::Document { document, modified },
+            Err(error) => Stored::Unreadable { reason: error.to_string(), modified },
+        },
+    }
 }

@@ -18,9 +18,7 @@ impl<P: Ports> Reconciler<P> {
             Next::Do(_) if plan.rule == "teardown" || plan.rule == "delete_parameter" => {
                 Some(State::Deleting)
             }
-            Next::Do(_) | Next::Prove | Next::ProveLater { .. } | Next::ReadTier | Next::AskSignIn => {
-                Some(State::Pending)
-            }
+            Next::Do(_) | Next::Prove => Some(State::Pending),
         };
         match state {
             None => self.registry.remove(view.name.as_str()),
@@ -30,7 +28,7 @@ impl<P: Ports> Reconciler<P> {
 
     fn report_of(&self, view: &View<'_>, plan: &Plan, state: State) -> Report {
         // Of somebody else's user nothing is shown but that it is there.
-        let ours = view.observed.user.as_ref().filter(|user| self.policy.ownership.owns(user));
+        let ours = view.observed.user.as_ref().filter(|user| tags::owned(&user.tags, &self.policy.table));
         let keys: Vec<KeyReport> = match ours {
             Some(_) => view.observed.keys.iter().map(|key| key_report(view, key)).collect(),
             None => Vec::new(),

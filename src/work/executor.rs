@@ -4,7 +4,7 @@
 //! The one place where work on users is serialized; stream, sweep, retries and operators all come
 //! through here. One task owns the queue and everything that is kept of a user between two looks.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +17,9 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff;
-use super::before_first::BeforeFirst;
 use super::queue::Queue;
 use crate::core::memory::Mint;
-use crate::core::quarantine::Case;
-use crate::core::time::Timestamp;
-use crate::core::user::{FoldedName, UserId, UserName};
+use crate::core::user::{AccessKeyId, FoldedName, UserId, UserName};
 use crate::feed::{Change, Ticket};
 use crate::heartbeat::Heartbeat;
 use crate::ports::{ChangeKind, Clock, Ports};
@@ -46,10 +43,6 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause after a failure while a key is in hand: it is given up when it is not published within
 /// minutes, and a throttled SSM refuses many calls in a row.
 const LONGEST_IN_HAND: Duration = Duration::from_secs(10);
-
-/// What is left of the time to stop when keys that AWS has not accepted are given up: for reading the user and
-/// for deleting its key.
-const GIVE_UP: Duration = Duration::from_secs(8);
 
 /// How soon a user is looked at again for whom too little was left of the lease.
 const LEASE_PAUSE: Duration = Duration::from_secs(1);
@@ -86,12 +79,12 @@ pub enum Request {
         /// Dropped after the look.
         hold: Option<Hold>,
     },
-    /// AWS has quarantined a user, or its policy is detached.
-    Quarantine {
-        /// Whom.
+    /// AWS has quarantined these keys.
+    Compromised {
+        /// Whose.
         name: UserName,
-        /// How; `None` when the policy is detached.
-        case: Option<Case>,
+        /// Which.
+        keys: BTreeSet<AccessKeyId>,
     },
     /// A process before this one has left a removal unfinished.
     Restore {
@@ -108,9 +101,9 @@ pub enum Request {
 #[derive(Debug)]
 enum Note {
     Spelling,
-    Removed(Timestamp),
+    Removed(crate::core::time::Timestamp),
     Orphan(UserId),
-    Quarantine(Option<Case>),
+    Compromised(BTreeSet<AccessKeyId>),
     Restore(Removal),
 }
 
@@ -140,31 +133,24 @@ pub struct Executor<P: Ports> {
     concurrency: NonZeroUsize,
     depth: IntGauge,
     beat: Heartbeat,
-    last_change: Option<Timestamp>,
-    before_first: BeforeFirst,
-    /// How long it has to end once it is told to.
-    patience: Duration,
+    last_change: Option<crate::core::time::Timestamp>,
     queue: Queue<FoldedName>,
     slots: BTreeMap<FoldedName, Slot>,
     running: JoinSet<Finished>,
     names: HashMap<Id, FoldedName>,
-    /// It ends: by then every key in hand is published or given up.
-    stop_by: Option<Timestamp>,
+    stopping: bool,
 }
 
 impl<P: Ports> Executor<P> {
     /// An executor with nothing to do.
     ///
-    /// `last_change` is the last time at which a leader before this one may have changed something,
-    /// `patience` how long it has to end once it is told to.
+    /// `last_change` is the last time at which a leader before this one may have changed something.
     pub fn new(
         reconciler: Arc<Reconciler<P>>,
         concurrency: NonZeroUsize,
         depth: IntGauge,
         beat: Heartbeat,
-        last_change: Option<Timestamp>,
-        before_first: BeforeFirst,
-        patience: Duration,
+        last_change: Option<crate::core::time::Timestamp>,
     ) -> Self {
         Self {
             reconciler,
@@ -172,13 +158,11 @@ impl<P: Ports> Executor<P> {
             depth,
             beat,
             last_change,
-            before_first,
-            patience,
             queue: Queue::new(),
             slots: BTreeMap::new(),
             running: JoinSet::new(),
             names: HashMap::new(),
-            stop_by: None,
+            stopping: false,
         }
     }
 
@@ -193,8 +177,7 @@ impl<P: Ports> Executor<P> {
         loop {
             self.beat.beat(self.reconciler.ports.clock().monotonic());
             self.start_work();
-            self.before_first.tell(self.reconciler.ports.clock().monotonic());
-            if self.stop_by.is_some() && self.running.is_empty() && !self.holds_a_secret() {
+            if self.stopping && self.running.is_empty() && !self.holds_a_secret() {
                 return;
             }
             let next = self.patience();
@@ -202,25 +185,12 @@ impl<P: Ports> Executor<P> {
                 (!self.running.is_empty()).then(|| self.running.join_next_with_id()).into();
             tokio::select! {
                 biased;
-                () = stop.cancelled(), if self.stop_by.is_none() => self.begin_to_stop(),
+                () = stop.cancelled(), if !self.stopping => self.stopping = true,
                 Some(Some(result)) = finished => self.finish(result),
-                Some(change) = changes.recv(), if self.stop_by.is_none() => self.take_change(change),
-                Some(request) = requests.recv(), if self.stop_by.is_none() => self.take_request(request),
+                Some(change) = changes.recv(), if !self.stopping => self.take_change(change),
+                Some(request) = requests.recv(), if !self.stopping => self.take_request(request),
                 () = time::sleep(next) => {}
             }
-        }
-    }
-
-    /// Takes no new users. A key in hand need not be proven for as long as it would be otherwise, so each is
-    /// looked at now.
-    fn begin_to_stop(&mut self) {
-        let slack = GIVE_UP.min(self.patience / 2);
-        self.stop_by = Some(AwsTime::of(self.reconciler.ports.clock()).now + (self.patience - slack));
-        let holding = self.slots.iter().filter(|(_, slot)| slot.ledger.as_ref().is_some_and(in_hand));
-        let keys: Vec<FoldedName> = holding.map(|(key, _)| key.clone()).collect();
-        for key in keys {
-            self.queue.add(key.clone());
-            self.queue.hurry(&key);
         }
     }
 
@@ -237,14 +207,12 @@ impl<P: Ports> Executor<P> {
     fn take_change(&mut self, change: Change) {
         match UserName::parse(&change.name) {
             Ok(name) => {
-                let now = self.reconciler.ports.clock().monotonic();
                 let note = match change.kind {
-                    ChangeKind::Removed if self.before_first.is_evidence(&name, change.created, now) => {
+                    ChangeKind::Written => Note::Spelling,
+                    ChangeKind::Removed => {
                         self.reconciler.brakes.announce(name.clone());
                         Note::Removed(change.created)
                     }
-                    // The row is looked at all the same: sweeps decide about a user without one.
-                    ChangeKind::Removed | ChangeKind::Written => Note::Spelling,
                 };
                 self.ask(&name, note, Trigger::Stream).tickets.push(change.ticket);
             }
@@ -275,8 +243,8 @@ impl<P: Ports> Executor<P> {
             Request::Orphan { name, user, hold } => {
                 self.ask(&name, Note::Orphan(user), Trigger::Sweep).holds.extend(hold);
             }
-            Request::Quarantine { name, case } => {
-                self.ask(&name, Note::Quarantine(case), Trigger::Sweep);
+            Request::Compromised { name, keys } => {
+                self.ask(&name, Note::Compromised(keys), Trigger::Sweep);
             }
             Request::Restore { name, removal } => {
                 self.ask(&name, Note::Restore(removal), Trigger::Resume);
@@ -318,7 +286,7 @@ impl<P: Ports> Executor<P> {
                 continue;
             };
             let Some(mut ledger) = slot.ledger.take() else { continue };
-            if self.stop_by.is_some() && !in_hand(&ledger) {
+            if self.stopping && !in_hand(&ledger) {
                 slot.ledger = Some(ledger);
                 self.queue.done(&key);
                 continue;
@@ -329,7 +297,7 @@ impl<P: Ports> Executor<P> {
             slot.in_work = (std::mem::take(&mut slot.tickets), std::mem::take(&mut slot.holds));
             slot.at_risk = obligations(&ledger);
             let trigger = slot.trigger.take().unwrap_or(Trigger::Retry);
-            let task = self.running.spawn(work(self.reconciler.clone(), ledger, trigger, self.stop_by));
+            let task = self.running.spawn(work(self.reconciler.clone(), ledger, trigger));
             self.names.insert(task.id(), key);
         }
         self.depth.set(i64::try_from(self.queue.ready()).unwrap_or(i64::MAX));
@@ -342,14 +310,12 @@ impl<P: Ports> Executor<P> {
     fn finish(&mut self, result: Result<(Id, Finished), JoinError>) {
         let (id, finished) = match result {
             Ok((id, finished)) => (id, Some(finished)),
-            Err(error) => (error.id(), None),
+            Err(error) => {
+                tracing::error!(%error, "the work on a user ended in a fault of the program; it is looked at again");
+                (error.id(), None)
+            }
         };
         let Some(key) = self.names.remove(&id) else { return };
-        if finished.is_none() {
-            // Of the panic itself the hook tells. Its words may hold what must not be shown.
-            tracing::error!(user = %key, "the work on a user has panicked; the user is looked at again");
-            self.beat.panicked(self.reconciler.ports.clock().monotonic());
-        }
         self.queue.done(&key);
         let Some(slot) = self.slots.get_mut(&key) else { return };
         let (tickets, holds) = std::mem::take(&mut slot.in_work);
@@ -395,19 +361,11 @@ impl<P: Ports> Executor<P> {
                 slot.trigger.get_or_insert(Trigger::Retry);
                 self.queue.add_at(key.clone(), monotonic + at.since(now).max(SHORTEST_PAUSE));
             }
-            Look::Proving { at, waited_for } => {
-                // A rotation is proven for longer than a sweep is to take; the key before it works.
-                if waited_for {
-                    slot.holds.extend(holds);
-                }
-                slot.trigger.get_or_insert(Trigger::Proof);
-                self.queue.add_at(key.clone(), monotonic + at.since(now));
-            }
             Look::Failed(error) => {
                 let longest = if in_hand(&ledger) { LONGEST_IN_HAND } else { Duration::MAX };
                 let pause = backoff::delay(ledger.failures, clock.random()).min(longest);
                 ledger.failures = ledger.failures.saturating_add(1);
-                tracing::warn!(user = %key, %error, failures = ledger.failures, retry_in = %crate::core::time::spoken(pause), "a look failed");
+                tracing::warn!(user = %key, %error, failures = ledger.failures, retry_in = ?pause, "a look failed");
                 slot.trigger.get_or_insert(Trigger::Retry);
                 self.queue.add_at(key.clone(), monotonic + pause);
             }
@@ -447,18 +405,20 @@ fn obligations(ledger: &Ledger) -> Vec<(UserName, Note)> {
     notes
 }
 
-fn take_note(ledger: &mut Ledger, name: UserName, note: Note, last_change: Option<Timestamp>) {
+fn take_note(
+    ledger: &mut Ledger,
+    name: UserName,
+    note: Note,
+    last_change: Option<crate::core::time::Timestamp>,
+) {
     let file = ledger.files.entry(name).or_default();
     let memory = &mut file.memory;
     memory.last_change = memory.last_change.or(last_change);
-    if let Some(at) = last_change {
-        memory.parameter.written_by_others(at);
-    }
     match note {
         Note::Spelling => {}
         Note::Removed(at) => memory.revoke_before = memory.revoke_before.max(Some(at)),
         Note::Orphan(user) => memory.orphan = Some(user),
-        Note::Quarantine(case) => memory.quarantine = case,
+        Note::Compromised(keys) => memory.compromised = keys,
         Note::Restore(removal) => {
             removal.restore(memory);
             file.recorded = Some(removal);
@@ -467,19 +427,13 @@ fn take_note(ledger: &mut Ledger, name: UserName, note: Note, last_change: Optio
 }
 
 /// One look, and what has to be stored before its stream records count as handled.
-async fn work<P: Ports>(
-    reconciler: Arc<Reconciler<P>>,
-    mut ledger: Ledger,
-    trigger: Trigger,
-    stop_by: Option<Timestamp>,
-) -> Finished {
+async fn work<P: Ports>(reconciler: Arc<Reconciler<P>>, mut ledger: Ledger, trigger: Trigger) -> Finished {
     let clock = reconciler.ports.clock();
     let begun = clock.monotonic();
-    let mut look = reconciler.reconcile(&mut ledger, trigger, stop_by).await;
+    let mut look = reconciler.reconcile(&mut ledger, trigger).await;
     reconciler.metrics.looked(trigger, &look, clock.monotonic().saturating_sub(begun));
     let long = match &look {
         Look::Again(at) => at.since(AwsTime::of(clock).now) > PARK_WAIT,
-        Look::Proving { waited_for, .. } => !waited_for,
         Look::Failed(_) => ledger.failures + 1 >= PARK_AFTER,
         Look::Settled { .. } | Look::Stopped => false,
     };

@@ -1,6 +1,5 @@
 //! The account-wide limiter of calls to one AWS service: a token bucket whose rate follows what AWS
-//! accepts. It grows by a tenth a second at full use, is halved when AWS refuses a call for load, and comes
-//! near the rate at which AWS refused only slowly.
+//! accepts, by additive increase and multiplicative decrease.
 //!
 //! Pure: it is told the time, as a monotonic duration, and says how long to wait. Whoever calls the
 //! service asks it before each call, waits, and reports how the call went. AWS does not publish IAM's
@@ -21,19 +20,8 @@ pub struct LimiterSettings {
     pub burst: u32,
 }
 
-/// What one accepted call adds to the calls a second, while the rate is fully used: a tenth a second, so
-/// that 10 a second have become 40 after 15 s.
-pub const GROWTH: f64 = 0.1;
-
-/// The same near the rate at which AWS has refused before: there it grows by a fiftieth a second.
-pub const PROBING: f64 = 0.02;
-
-/// From this part of the rate at which AWS has refused, the limiter probes. AWS refuses late, when what it had
-/// saved up is used: what it goes on taking is less than that rate.
-const NEAR: f64 = 0.7;
-
-/// At this multiple of it, AWS takes more than it did then.
-const BEYOND: f64 = 1.25;
+/// At full use the rate grows from `min` to `max` within this time.
+pub const RECOVERY: Duration = Duration::from_secs(60);
 
 /// What is left of the rate when AWS has throttled.
 pub const DECREASE: f64 = 0.5;
@@ -67,20 +55,14 @@ pub struct Limiter {
     tokens: f64,
     /// Until then, answers tell of calls that went before the last decrease.
     deaf_until: Option<Duration>,
-    /// Until then, answers tell of calls that had to wait: the rate was fully used.
-    full_until: Option<Duration>,
-    /// Until then it keeps its first rate: no answer has come that it could learn from.
-    learns_from: Duration,
-    /// The rate at which AWS has refused last.
-    refused_at: Option<f64>,
 }
 
 impl Limiter {
-    /// A limiter with an empty bucket, at the monotonic time `now`: who begins brings no calls with it.
+    /// A limiter with a full bucket, at the monotonic time zero.
     ///
     /// Rates are brought between a call in 100 s and one in a nanosecond, `max` to at least `min`,
     /// `initial` between the two, `burst` to at least one.
-    pub fn new(settings: LimiterSettings, now: Duration) -> Self {
+    pub fn new(settings: LimiterSettings) -> Self {
         let sane = |rate: f64| if rate.is_nan() { SLOWEST } else { rate.clamp(SLOWEST, FASTEST) };
         let min = sane(settings.min);
         let max = sane(settings.max).max(min);
@@ -90,12 +72,9 @@ impl Limiter {
             max,
             burst,
             rate: sane(settings.initial).clamp(min, max),
-            granted_until: now,
-            tokens: 0.0,
+            granted_until: Duration::ZERO,
+            tokens: burst,
             deaf_until: None,
-            full_until: None,
-            learns_from: now + ROUND_TRIP,
-            refused_at: None,
         }
     }
 
@@ -114,27 +93,18 @@ impl Limiter {
             // At most 1 ÷ SLOWEST, so it fits into a Duration.
             self.granted_until = from + Duration::from_secs_f64((1.0 - tokens) / self.rate);
             self.tokens = 0.0;
-            self.full_until = Some(self.granted_until + ROUND_TRIP);
         }
         self.granted_until - now
     }
 
-    /// A call was accepted: the rate grows, if it was fully used. What is not used is not known to be
-    /// accepted.
+    /// A call was accepted: the rate grows, by (`max` − `min`) ÷ [`RECOVERY`] a second at full use,
+    /// and more slowly the less it is used.
     pub fn succeeded(&mut self, now: Duration) {
-        let unused = self.full_until.is_none_or(|until| now >= until);
-        if self.deaf(now) || unused || now < self.learns_from {
+        if self.deaf(now) {
             return;
         }
-        let growth = match self.refused_at {
-            Some(refused) if self.rate >= refused * BEYOND => {
-                self.refused_at = None;
-                GROWTH
-            }
-            Some(refused) if self.rate >= refused * NEAR => PROBING,
-            Some(_) | None => GROWTH,
-        };
-        self.rate = (self.rate + growth).min(self.max);
+        let a_second = (self.max - self.min) / RECOVERY.as_secs_f64();
+        self.rate = (self.rate + a_second / self.rate).min(self.max);
     }
 
     /// A call was refused for load: no call is granted for as long as AWS asked, the bucket is empty,
@@ -144,7 +114,6 @@ impl Limiter {
     /// within a [`ROUND_TRIP`] after the last call that was granted at the old rate change it no more.
     pub fn throttled(&mut self, now: Duration, retry_after: Option<Duration>) {
         if !self.deaf(now) {
-            self.refused_at = Some(self.rate);
             self.rate = (self.rate * DECREASE).max(self.min);
             // Calls granted further ahead than MAX_PAUSE are so few a second that each one counts.
             let last = self.granted_until.clamp(now, now + MAX_PAUSE);
@@ -177,11 +146,6 @@ mod tests {
         Duration::from_secs_f64(time)
     }
 
-    /// A limiter that was idle before the time zero.
-    fn full() -> Limiter {
-        Limiter { tokens: f64::from(SETTINGS.burst), ..Limiter::new(SETTINGS, Duration::ZERO) }
-    }
-
     #[derive(Clone, Debug)]
     enum Event {
         Acquire,
@@ -205,7 +169,7 @@ mod tests {
         /// gives. First come, first served. The rate stays within its limits.
         #[test]
         fn never_more_than_burst_and_rate(events in events()) {
-            let mut limiter = Limiter::new(SETTINGS, Duration::ZERO);
+            let mut limiter = Limiter::new(SETTINGS);
             let (mut now, mut last) = (Duration::ZERO, Duration::ZERO);
             // When each call goes, and the highest rate that was ever in force up to its grant.
             let mut granted: Vec<(Duration, f64)> = Vec::new();
@@ -243,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_burst_of_refusals_is_one_decrease() {
-        let mut limiter = full();
+        let mut limiter = Limiter::new(SETTINGS);
         (0..5).for_each(|_| assert_eq!(limiter.acquire(seconds(0.0)), Duration::ZERO));
         (0..5).for_each(|_| limiter.throttled(seconds(0.3), None));
         assert_eq!(limiter.rate(), 5.0);
@@ -263,7 +227,7 @@ mod tests {
 
     #[test]
     fn waits_as_long_as_aws_asks() {
-        let mut limiter = full();
+        let mut limiter = Limiter::new(SETTINGS);
         limiter.throttled(seconds(1.0), Some(seconds(7.0)));
         assert_eq!(limiter.acquire(seconds(2.0)), seconds(6.2), "the pause, then one at 5 a second");
         assert_eq!(limiter.acquire(seconds(2.0)), seconds(6.4));
@@ -276,7 +240,7 @@ mod tests {
     /// after the service had got slower.
     #[test]
     fn follows_what_the_service_takes() {
-        let mut limiter = full();
+        let mut limiter = Limiter::new(SETTINGS);
         let mut now = Duration::ZERO;
         for (takes, span) in [(20.0, 120.0), (3.0, 120.0), (20.0, 120.0)] {
             let (end, mut bucket, mut last, mut accepted) = (now + seconds(span), 1.0_f64, now, 0.0);
@@ -297,36 +261,11 @@ mod tests {
         }
     }
 
-    /// A second's calls, and no more, in the first second; then a tenth more each second, while AWS takes them.
-    #[test]
-    fn begins_at_its_first_rate_and_brings_nothing_with_it() {
-        let at = seconds(1_000.0);
-        let mut limiter = Limiter::new(SETTINGS, at);
-        let mut calls = Vec::new();
-        let mut now = at;
-        while now < at + seconds(3.0) {
-            now += limiter.acquire(now);
-            limiter.succeeded(now);
-            calls.push((now - at).as_secs_f64());
-        }
-        let until = |second: f64| calls.iter().filter(|call| **call <= second).count();
-        assert_eq!(until(1.0), 10);
-        assert!((30..=34).contains(&until(3.0)), "{}", until(3.0));
-        // What is not used is not known to be accepted.
-        let rate = limiter.rate();
-        for minute in 1..1_000 {
-            let now = at + seconds(60.0 * f64::from(minute));
-            assert_eq!(limiter.acquire(now), Duration::ZERO);
-            limiter.succeeded(now);
-        }
-        assert_eq!(limiter.rate(), rate);
-    }
-
     #[test]
     fn impossible_settings_are_put_right() {
         for bad in [0.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             let settings = LimiterSettings { initial: bad, min: bad, max: bad, burst: 0 };
-            let mut limiter = Limiter::new(settings, Duration::ZERO);
+            let mut limiter = Limiter::new(settings);
             for i in 0..10 {
                 limiter.acquire(seconds(f64::from(i)));
                 limiter.succeeded(seconds(f64::from(i)));

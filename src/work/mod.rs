@@ -4,7 +4,6 @@
 //! task and wait for nothing. The executor owns them and does the waiting.
 
 pub mod backoff;
-pub mod before_first;
 pub mod executor;
 pub mod limiter;
 pub mod queue;

@@ -181,31 +181,12 @@ run "adoption_reaches_further_paths_only_when_it_is_on" {
   }
 }
 
-run "a_table_that_succeeds_another" {
-  variables {
-    allow_replicas = true
-    adopt_from     = ["arn:aws-cn:dynamodb:cn-northwest-1:111122223333:table/people"]
-  }
-  assert {
-    condition     = output.environment.IUC_TABLE__ALLOW_REPLICAS == "true" && output.environment.IUC_USERS__ADOPT_FROM == "[\"arn:aws-cn:dynamodb:cn-northwest-1:111122223333:table/people\"]"
-    error_message = "The program must be told: ${jsonencode(output.environment)}"
-  }
-  assert {
-    condition = jsonencode(local.takeover_condition.StringEqualsIfExists) == jsonencode({
-      "aws:ResourceTag/iam-user-controller:table"     = ["iam-users", "people"]
-      "aws:ResourceTag/iam-user-controller:table-arn" = ["arn:aws-cn:dynamodb:cn-north-1:111122223333:table/iam-users", "arn:aws-cn:dynamodb:cn-northwest-1:111122223333:table/people"]
-    })
-    error_message = "The role must be able to take over the users of that table: ${jsonencode(local.takeover_condition)}"
-  }
-}
-
 run "settings" {
   variables {
     protected_users = ["admin-*", "root"]
     orphans_scope   = "account"
     settings = {
       keys      = { rotate_after = "10d", verify = false }
-      pace      = { iam = { start = 5, most = 50 } }
       deletions = { max_count = 3 }
       log       = { level = "debug" }
     }
@@ -214,7 +195,6 @@ run "settings" {
     condition = alltrue([
       output.environment.IUC_KEYS__ROTATE_AFTER == "10d",
       output.environment.IUC_KEYS__VERIFY == "false",
-      contains(["{ most = 50, start = 5 }", "{ start = 5, most = 50 }"], output.environment.IUC_PACE__IAM),
       output.environment.IUC_DELETIONS__MAX_COUNT == "3",
       output.environment.IUC_LOG__LEVEL == "debug",
       output.environment.IUC_ORPHANS__SCOPE == "account",

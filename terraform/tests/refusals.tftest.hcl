@@ -21,7 +21,6 @@ run "wrong_values_1" {
     users_path                   = "/mail"                                      # no slash at the end
     adopt                        = "all"                                        # unknown
     adopted_users_paths          = ["mail"]                                     # no slash
-    adopt_from                   = ["iam-users"]                                # a name
     protected_users              = ["*"]                                        # everybody
     removable_groups             = []                                           # none
     permissions_boundary_arn     = "arn:aws:iam::111122223333:role/x"           # a role
@@ -55,7 +54,6 @@ run "wrong_values_1" {
     var.users_path,
     var.adopt,
     var.adopted_users_paths,
-    var.adopt_from,
     var.protected_users,
     var.removable_groups,
     var.permissions_boundary_arn,

@@ -8,8 +8,6 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-import seals
-
 ONCE = Config(
     retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30, proxies={}, max_pool_connections=32
 )
@@ -50,16 +48,15 @@ def parameter_name(user):
 class Account:
     """IAM, STS, SSM and DynamoDB as an administrator of the account sees them."""
 
-    def __init__(self, endpoints, region="us-east-1"):
+    def __init__(self, endpoints):
         """`endpoints`: service -> URL."""
-        self.endpoints, self.region = endpoints, region
-        self._arns = {}
+        self.endpoints = endpoints
         session = boto3.session.Session()
 
         def client(service, key="test", secret="test"):
             return session.client(
                 service,
-                region_name=region,
+                region_name="us-east-1",
                 endpoint_url=endpoints[service],
                 aws_access_key_id=key,
                 aws_secret_access_key=secret,
@@ -77,7 +74,7 @@ class Account:
     def environment(self, instead=None):
         """The endpoints as the AWS SDK takes them; `instead` replaces some."""
         urls = self.endpoints | (instead or {})
-        return {ENDPOINT_VARIABLES[service]: url for service, url in urls.items()} | {"AWS_REGION": self.region}
+        return {ENDPOINT_VARIABLES[service]: url for service, url in urls.items()}
 
     # -- the table -------------------------------------------------------------------------------
 
@@ -97,16 +94,6 @@ class Account:
             AttributeDefinitions=[{"AttributeName": "Id", "AttributeType": "S"}],
             BillingMode="PAY_PER_REQUEST",
         )
-
-    def table_arn(self, table):
-        """The same for every table of this name, also while there is none."""
-        if table not in self._arns:
-            self._arns[table] = self.ddb.describe_table(TableName=table)["Table"]["TableArn"]
-        return self._arns[table]
-
-    def seal_key(self, table):
-        """The key that seals the users of this table."""
-        return seals.key_of(self.ddb, table + "-controller")
 
     def put_row(self, table, user, **attributes):
         """`attributes` in DynamoDB's own form: note={"S": "x"}."""
@@ -198,33 +185,12 @@ class Account:
 
     def owned_user(self, name, boundary, table):
         """A user as the controller leaves it: (id, secret) of its key."""
-        tags = self.ownership(name, table) | {"iam-user-controller:minting": "none"}
-        return self.function_made_user(name, boundary, [{"Key": k, "Value": v} for k, v in tags.items()])
-
-    def ownership(self, name, table):
-        """The ownership tags of a user that is created now."""
-        arn = self.table_arn(table)
-        return {
+        tags = {
             "managed-by": "iam-user-controller",
             "iam-user-controller:table": table,
-            "iam-user-controller:table-arn": arn,
-            "iam-user-controller:seal": seals.seal(self.seal_key(table), name, arn, seals.now()),
+            "iam-user-controller:minting": "none",
         }
-
-    def assert_sealed(self, user, table):
-        """The seal is valid under the state table's key. Gives it."""
-        sealed = self.tags(user).get("iam-user-controller:seal", "")
-        created, arn = self.user(user)["CreateDate"], self.table_arn(table)
-        assert seals.proves(self.seal_key(table), sealed, user, arn, created), f"{user}: {sealed}, created {created}"
-        return sealed
-
-    def give_console_login(self, name):
-        self.iam.create_login_profile(UserName=name, Password="Correct-Horse-7-Battery")
-
-    def give_mfa_device(self, name):
-        device = self.iam.create_virtual_mfa_device(VirtualMFADeviceName=name)["VirtualMFADevice"]
-        codes = {"AuthenticationCode1": "123456", "AuthenticationCode2": "654321"}
-        self.iam.enable_mfa_device(UserName=name, SerialNumber=device["SerialNumber"], **codes)
+        return self.function_made_user(name, boundary, [{"Key": k, "Value": v} for k, v in tags.items()])
 
     # -- what must hold of a user at rest ----------------------------------------------------------
 
@@ -245,8 +211,6 @@ class Account:
         wanted = stored | {
             "managed-by": "iam-user-controller",
             "iam-user-controller:table": table,
-            "iam-user-controller:table-arn": self.table_arn(table),
-            "iam-user-controller:seal": self.assert_sealed(user, table),
             "iam-user-controller:minting": "none",
         }
         tags = self.tags(user)

@@ -7,6 +7,8 @@ from collections import Counter
 
 from account import INLINE_POLICY
 
+OWNED = {"managed-by": "iam-user-controller", "iam-user-controller:minting": "none"}
+
 
 class Chapter:
     """One user in it. `begin`, `age` seconds, `ripen`; then the controller has something to do."""
@@ -54,7 +56,9 @@ class Chapter:
 
     def owned(self):
         """The user as the controller leaves it: (id, secret) of its key."""
-        key = self.account.owned_user(self.user, self.world.boundary, self.world.table)
+        key = self.account.function_made_user(self.user, self.world.boundary)
+        tags = OWNED | {"iam-user-controller:table": self.world.table}
+        self.account.iam.tag_user(UserName=self.user, Tags=[{"Key": k, "Value": v} for k, v in tags.items()])
         assert self.world.settled(self.user)
         return key
 

@@ -27,12 +27,6 @@ SETTINGS = {
     "IUC_ORPHANS__MIN_AGE": "1s",
     # Longer than a busy test machine stops a process for; short enough to wait for after each kill.
     "IUC_LEASE__TTL": "8s",
-    # The emulators refuse nobody for load, and a key that one of them accepts is accepted by all.
-    "IUC_PACE__IAM": "{ start = 1000, most = 1000 }",
-    "IUC_PACE__PARAMETER_READS": "{ start = 1000, most = 1000 }",
-    "IUC_PACE__PARAMETER_LISTS": "{ start = 1000, most = 1000 }",
-    "IUC_PACE__PARAMETER_WRITES": "{ start = 1000, most = 1000 }",
-    "IUC_KEYS__VERIFY_FOR": "0s",
     "IUC_LOG__LEVEL": "debug",
 }
 

@@ -30,8 +30,6 @@ class Call:
     signed_by: str | None = None
     status: int | None = None
     fate: str = "forwarded"
-    #: Of the client: which connection it came on.
-    connection: tuple | None = None
 
     @property
     def user(self):
@@ -142,10 +140,6 @@ class Proxy:
         """Hold the k-th matching call back, then forward it."""
         return self._add(matches, kth, "delayed", lambda: time.sleep(seconds), repeat)
 
-    def hold(self, kth, until, matches=mutating):
-        """Hold the k-th matching call back until the event, then forward it."""
-        return self._add(matches, kth, "delayed", lambda: until.wait(60), False)
-
     def answer(self, kth, status, code, matches=mutating, repeat=False):
         """Answer the k-th matching call with an AWS error instead of forwarding it."""
         return self._add(matches, kth, ("answered", status, code), None, repeat)
@@ -208,7 +202,6 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         proxy = self.server.proxy
         call = parse(self.server.service, self.headers, body)
-        call.connection = self.client_address
         rule = proxy.rule_for(call)
         if rule is None:
             return self._reply(*self._forward(call, body))

@@ -92,7 +92,7 @@ def test_plan_tells_what_a_sweep_then_does(world):
     assert code == 0 and new in out and known not in out
     assert account.user(new) is None and "managed-by" not in account.tags(known), "plan changed something"
 
-    code, out, err = daemon.run("sweep", "--first", within=90)
+    code, out, err = daemon.run("sweep", within=90)
     assert code == 0, err
     assert world.settled(new) and world.settled(known)
     assert account.current(known)[0] == key
@@ -143,7 +143,7 @@ def test_a_sweep_of_which_a_look_failed_has_failed(world):
     for name in (user, other):
         world.put(name)
     proxy.answer(1, 500, "ServiceFailure", lambda call: call.action == "CreateUser" and call.user == user, repeat=True)
-    code, out, err = daemon.run("sweep", "--first", within=60)
+    code, out, err = daemon.run("sweep", within=60)
     assert code == 1 and "1 looks failed" in out and user in err, (code, out, err)
     assert world.settled(other)
     code, out, err = daemon.run("sweep", "--json", within=60)
@@ -158,7 +158,7 @@ def test_plan_and_sweep_fail_with_1_when_aws_does_not_answer(world):
     daemon = world.daemon()
     nowhere = {"AWS_ENDPOINT_URL_IAM": "http://127.0.0.1:1"}
     assert daemon.run("plan", "--detailed-exitcode", within=120, **nowhere)[0] == 1
-    assert daemon.run("sweep", "--first", within=120, **nowhere)[0] == 1
+    assert daemon.run("sweep", within=120, **nowhere)[0] == 1
 
 
 def test_dry_run_changes_nothing(world):
@@ -236,7 +236,7 @@ def test_the_leader_answers_the_commands_of_operators(world):
     eventually(lambda: account.boundary(user) == world.boundary, 15, "it has mended what it found")
     code, out, err = daemon.run("sweep", within=60)
     assert code == 0 and "1 rows" in out, (out, err)
-    code, out, err = daemon.run("deletions", "resume", "--all")
+    code, out, err = daemon.run("deletions", "resume")
     assert code == 0 and "Nothing was held" in out, (out, err)
     code, out, err = daemon.run("deletions", "status")
     assert code == 0 and "not held" in out, (out, err)
@@ -244,7 +244,7 @@ def test_the_leader_answers_the_commands_of_operators(world):
 
     # Without a leader the commands do the work themselves.
     assert daemon.stop() == 0
-    code, out, err = daemon.run("deletions", "resume", "--all")
+    code, out, err = daemon.run("deletions", "resume")
     assert code == 0 and "Nothing was held" in out, (out, err)
     code, out, err = daemon.run("sweep", "--json", within=60)
     assert code == 0 and json.loads(out)["rows"] == 1, (out, err)

@@ -117,29 +117,6 @@ def test_users_that_the_function_made_are_adopted_with_their_key_and_rotated_whe
     eventually(lambda: world.settled(user), 10, "the adopted user looks like one of ours")
 
 
-def test_a_user_whose_key_the_function_tagged_and_never_stored_gets_a_new_one(world):
-    account, user = world.account, world.name()
-    account.iam.create_user(UserName=user, PermissionsBoundary=world.boundary)
-    lost, _ = account.mint(user)
-    account.iam.tag_user(UserName=user, Tags=[{"Key": lost, "Value": "current"}])
-    world.put(user)
-    daemon = world.daemon().start()
-    current = eventually(lambda: account.current(user), 30, "a new key is published")
-    daemon.wait_state(user, "ready")
-    # Somebody may use the other one who has its secret from elsewhere.
-    assert current[0] != lost and account.keys(user)[lost]["Status"] == "Active"
-    assert set(account.document(user)) == {"current"}
-    assert account.tags(user)[lost] == "pending_deletion" and account.tags(user)[current[0]] == "current"
-    assert {key["id"]: key["role"] for key in daemon.user(user)["keys"]}[lost] == "pending_deletion"
-    daemon.wait_sweeps(2)
-    assert set(account.keys(user)) == {lost, current[0]}, "it goes in its own time"
-
-    # What the migration notes tell a person to do.
-    account.iam.delete_access_key(UserName=user, AccessKeyId=lost)
-    eventually(lambda: world.settled(user), 30, "its tag goes with it")
-    assert account.current(user) == current
-
-
 def test_a_user_that_is_not_ours_is_a_conflict_and_untouched(world):
     account, admin, other = world.account, world.name("admin"), world.name("other")
     account.iam.create_user(UserName=admin, Tags=[{"Key": "team", "Value": "platform"}])

@@ -1,9 +1,5 @@
 """Every name and every attribute that a row can have."""
 
-import json
-
-import pytest
-
 from waiting import eventually
 
 ODD = {
@@ -102,30 +98,3 @@ def test_of_two_names_that_differ_only_in_case_one_is_served(world):
     eventually(lambda: account.user(other) is None, 20, "the served twin is gone")
     eventually(lambda: world.settled(late), 60, "the other twin is served")
     assert account.current(late) != key
-
-
-@pytest.mark.parametrize("spelled", [None, "Anna", "anna"])
-def test_plan_and_the_service_agree_on_which_spelling_is_served(world, spelled):
-    rows = {row: world.name(row) for row in ("ANNA", "Anna", "anna")}
-    served = rows[spelled or "ANNA"]
-    daemon = world.daemon().start()
-    # For the emulator, names that differ in case are different users: the one that there is has its row first.
-    if spelled:
-        world.put(served)
-        daemon.wait_state(served, "ready")
-    for row in rows.values():
-        world.put(row)
-
-    def planned():
-        code, out, _ = daemon.run("plan", "--json")
-        assert code == 0
-        return {user["name"]: user for user in json.loads(out)["users"] if user["name"] in rows.values()}
-
-    def agree(row):
-        shown, told = daemon.user(row), planned()[row]
-        return (shown["state"], shown["reason"]) == (told["state"], told["why"])
-
-    for row in rows.values():
-        daemon.wait_state(row, "conflict" if row != served else "ready")
-        eventually(lambda: agree(row), 20, f"{row}: {daemon.user(row)} {planned()[row]}")
-        assert row == served or f"the row {served} is served" in daemon.user(row)["reason"]

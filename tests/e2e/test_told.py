@@ -24,7 +24,6 @@ def test_every_change_of_a_key_is_told_with_its_id(world):
         assert told[action]["key"] == first, told[action]
         assert told[action]["request_id"] and told[action]["rule"] and told[action]["why"] and told[action]["trigger"]
     assert "key" not in told["create_user"]
-    assert told["publish"]["parameter"] == world.parameter_name(user)
 
     [shown] = daemon.user(user)["keys"]
     made = world.account.keys(user)[first]["CreateDate"].timestamp()
@@ -34,10 +33,6 @@ def test_every_change_of_a_key_is_told_with_its_id(world):
     eventually(lambda: first not in world.account.keys(user), 60, "the key was rotated and deleted")
     eventually(lambda: "untag_keys" in changes(daemon, user), 10, "its tag is gone")
     told = changes(daemon, user)
-    assert told["tag_keys"]["other_key"] == first, "of a rotation both keys are told, the current one first"
-    assert told["tag_keys"]["key"] == told["publish"]["key"] not in (first, None)
-    assert told["forget_key"]["parameter"] == world.parameter_name(user)
-    assert not [line for line in told.values() if " " in line.get("key", "")], told
     for action in ("delete_key", "forget_key", "untag_keys"):
         assert told[action]["key"] == first, told[action]
 

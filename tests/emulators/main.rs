@@ -42,7 +42,6 @@ mod tests {
         let settings = AwsSettings {
             users_table: users_table.clone(),
             state_table: told("STATE_TABLE"),
-            default_state_table: format!("{users_table}-controller"),
             kms_key_id: None,
             sweep_schedule: "0 0 * * * *".to_owned(),
         };

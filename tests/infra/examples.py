@@ -42,7 +42,6 @@ VARIANTS = {
         'module "iam_user_controller" {\n'
         '  orphans_scope       = "account"\n'
         '  protected_users     = ["break-glass"]\n'
-        f'  adopt_from          = ["arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/former"]\n'
         "  deletion_protection = false\n"
         "}\n",
     ),

@@ -40,25 +40,9 @@ class Deployment:
     def user(self, name, path=None):
         return f"{IAM}:user{self.path if path is None else path}{name}"
 
-    def labels(self, where, table=None, by="iam-user-controller", arn=None):
+    def labels(self, where, table=None, by="iam-user-controller"):
         """The ownership tags, as condition keys: `where` is RequestTag or ResourceTag."""
-        return {
-            f"aws:{where}/managed-by": by,
-            f"aws:{where}/iam-user-controller:table": table or self.table,
-            f"aws:{where}/iam-user-controller:table-arn": arn or f"{DYNAMODB}/{table or self.table}",
-        }
-
-    @property
-    def twin(self):
-        """A table of the same name in another Region."""
-        return f"{DYNAMODB}/{self.table}".replace(REGION, "us-west-2")
-
-    def of_others(self, where):
-        """(of whom, tags that differ from the ownership tags): all that can differ, alone too."""
-        yield "another table", self.labels(where, table="other")
-        yield "a table of this name in another Region", self.labels(where, arn=self.twin)
-        yield "two tables", self.labels(where, table="other", arn=f"{DYNAMODB}/{self.table}")
-        yield "another tool", self.labels(where, by="terraform")
+        return {f"aws:{where}/managed-by": by, f"aws:{where}/iam-user-controller:table": table or self.table}
 
     @property
     def owned(self):
@@ -75,13 +59,8 @@ def tag_context(keys, values):
     return {"aws:TagKeys": list(keys)} | values
 
 
-OWNERSHIP = ["managed-by", "iam-user-controller:table", "iam-user-controller:table-arn"]
-SEAL, MINT = "iam-user-controller:seal", "iam-user-controller:minting"
-OWN_TAGS = [*OWNERSHIP, SEAL, MINT]
-MINTING = {f"aws:RequestTag/{MINT}": "2026-01-31T12:00:00.000Z"}
-SEALED = {f"aws:RequestTag/{SEAL}": "2026-01-31T12:00:00.000Z.c2VhbA"}
-#: A table that the users table of the variant `account` succeeds.
-FORMER = f"{DYNAMODB}/former"
+OWN_TAGS = ["managed-by", "iam-user-controller:table", "iam-user-controller:minting"]
+MINTING = {"aws:RequestTag/iam-user-controller:minting": "2026-01-31T12:00:00.000Z"}
 STEPS_OF_TEARDOWN = [
     "UpdateAccessKey",
     "DeleteAccessKey",
@@ -111,7 +90,7 @@ READS_OF_A_USER = [
 def needed(d: Deployment, group="mailers-eu"):
     """Everything that the program does, each action of its list at least once."""
     user = d.user("mail-relay")
-    birth = tag_context(OWN_TAGS, d.labels("RequestTag") | SEALED | MINTING)
+    birth = tag_context(OWN_TAGS, d.labels("RequestTag") | MINTING)
     yield Request("see the whole account", "iam:GetAccountAuthorizationDetails", "*")
     yield Request("know itself", "sts:GetCallerIdentity", "*")
     for read in READS_OF_A_USER:
@@ -121,28 +100,22 @@ def needed(d: Deployment, group="mailers-eu"):
         "create a user with boundary and tags", "iam:CreateUser", user, birth | {"iam:PermissionsBoundary": d.boundary}
     )
     yield Request("put the tags on in the same call", "iam:TagUser", user, birth)
-    yield Request("begin to mint", "iam:TagUser", user, d.owned | tag_context([MINT], MINTING))
+    yield Request("begin to mint", "iam:TagUser", user, d.owned | tag_context(OWN_TAGS[2:], MINTING))
     yield Request(
         "publish: three tags in one call",
         "iam:TagUser",
         user,
         d.owned
         | tag_context(
-            [KEY_ID, "AKIAI44QH8DHBEXAMPLE", MINT],
+            [KEY_ID, "AKIAI44QH8DHBEXAMPLE", OWN_TAGS[2]],
             {
                 f"aws:RequestTag/{KEY_ID}": "current",
                 "aws:RequestTag/AKIAI44QH8DHBEXAMPLE": "pending_deletion",
-                f"aws:RequestTag/{MINT}": "none",
+                "aws:RequestTag/iam-user-controller:minting": "none",
             },
         ),
     )
-    yield Request("label an owned user again", "iam:TagUser", user, d.owned | tag_context(OWNERSHIP, d.labels("RequestTag")))
-    yield Request(
-        "seal an owned user again",
-        "iam:TagUser",
-        user,
-        d.owned | tag_context([*OWNERSHIP, SEAL], d.labels("RequestTag") | SEALED),
-    )
+    yield Request("label an owned user again", "iam:TagUser", user, d.owned | tag_context(OWN_TAGS[:2], d.labels("RequestTag")))
     yield Request("forget a key", "iam:UntagUser", user, d.owned | {"aws:TagKeys": [KEY_ID]})
     yield Request(
         "restore the boundary", "iam:PutUserPermissionsBoundary", user, d.owned | {"iam:PermissionsBoundary": d.boundary}
@@ -185,18 +158,11 @@ def needed(d: Deployment, group="mailers-eu"):
 def adoption(d: Deployment):
     """What adoption needs beside."""
     user = d.user("of-the-function")
-    labels = tag_context(OWN_TAGS, d.labels("RequestTag") | SEALED | {f"aws:RequestTag/{MINT}": "none"})
+    labels = tag_context(OWN_TAGS, d.labels("RequestTag") | {"aws:RequestTag/iam-user-controller:minting": "none"})
     yield Request("adopt a user of the function", "iam:TagUser", user, labels)
     yield Request("adopt one with a label of its own", "iam:TagUser", user, labels | {"aws:ResourceTag/managed-by": "function"})
     half = {"aws:ResourceTag/iam-user-controller:table": d.table}
     yield Request("make half of the labels whole", "iam:TagUser", user, labels | half)
-
-
-def adoption_from_another_table(d: Deployment, arn):
-    """What `users.adopt_from` allows beside, for a user of the table `arn`."""
-    theirs = d.labels("ResourceTag", table=arn.rsplit("/", 1)[1])
-    labels = tag_context(OWN_TAGS, d.labels("RequestTag") | SEALED | {f"aws:RequestTag/{MINT}": "none"})
-    yield Request("adopt a user of another table", "iam:TagUser", d.user("mail-relay"), labels | theirs)
 
 
 def sweeps_of_the_account(d: Deployment):
@@ -212,10 +178,8 @@ def sweeps_of_the_account(d: Deployment):
 def abuses_of_every_scope(d: Deployment):
     """What no scope of sweeps allows: to take down a user that another table's controller owns."""
     theirs, half = d.labels("ResourceTag", table="other"), {"aws:ResourceTag/iam-user-controller:table": "other"}
-    of_the_twin = d.labels("ResourceTag", arn=d.twin)
     for step in STEPS_OF_TEARDOWN:
         yield Request("take down another table's user", f"iam:{step}", d.user("mail-relay"), theirs)
-        yield Request("take down the user of a table of this name in another Region", f"iam:{step}", d.user("mail-relay"), of_the_twin)
         yield Request("take down a user with half of another table's labels", f"iam:{step}", d.user("mail-relay"), half)
     in_capitals = d.labels("ResourceTag", table=d.table.upper())
     yield Request("take down the user of a table whose name differs in case", "iam:DeleteUser", d.user("mail-relay"), in_capitals)
@@ -224,7 +188,7 @@ def abuses_of_every_scope(d: Deployment):
 def abuses(d: Deployment):
     """What somebody who got hold of the role would try."""
     user, admin = d.user("mail-relay"), d.user("administrator")
-    birth = tag_context(OWN_TAGS, d.labels("RequestTag") | SEALED | MINTING)
+    birth = tag_context(OWN_TAGS, d.labels("RequestTag") | MINTING)
     bounded = {"iam:PermissionsBoundary": d.boundary}
     administrator_access = "arn:aws:iam::aws:policy/AdministratorAccess"
 
@@ -237,14 +201,23 @@ def abuses(d: Deployment):
         birth | {"iam:PermissionsBoundary": administrator_access},
     )
     yield Request("create a user without tags", "iam:CreateUser", user, bounded)
-    for others, tags in d.of_others("RequestTag"):
-        labels = bounded | tag_context(OWN_TAGS, tags | SEALED | MINTING)
-        yield Request(f"create a user of {others}", "iam:CreateUser", user, labels)
+    yield Request(
+        "create a user for another table",
+        "iam:CreateUser",
+        user,
+        bounded | tag_context(OWN_TAGS, d.labels("RequestTag", table="other") | MINTING),
+    )
+    yield Request(
+        "create a user that looks like another tool's",
+        "iam:CreateUser",
+        user,
+        bounded | tag_context(OWN_TAGS, d.labels("RequestTag", by="terraform") | MINTING),
+    )
     yield Request(
         "create a user with a tag that opens doors elsewhere",
         "iam:CreateUser",
         user,
-        bounded | tag_context([*OWN_TAGS, "team"], d.labels("RequestTag") | SEALED | MINTING | {"aws:RequestTag/team": "security"}),
+        bounded | tag_context([*OWN_TAGS, "team"], d.labels("RequestTag") | MINTING | {"aws:RequestTag/team": "security"}),
     )
     yield Request(
         "put a wider boundary on",
@@ -281,26 +254,47 @@ def abuses(d: Deployment):
     # Users of others.
     yield Request("mint a key for a user that nobody owns", "iam:CreateAccessKey", admin)
     yield Request(
+        "mint a key for another table's user", "iam:CreateAccessKey", user, d.labels("ResourceTag", table="other")
+    )
+    yield Request(
+        "mint a key for another tool's user", "iam:CreateAccessKey", user, d.labels("ResourceTag", by="terraform")
+    )
+    yield Request(
         "mint a key with half of the labels", "iam:CreateAccessKey", user, {"aws:ResourceTag/managed-by": "iam-user-controller"}
     )
     for step in STEPS_OF_TEARDOWN:
         yield Request("take down a user that nobody owns", f"iam:{step}", admin)
     yield Request("put the boundary on a user that nobody owns", "iam:PutUserPermissionsBoundary", admin, bounded)
     yield Request(
+        "take a user from another table",
+        "iam:TagUser",
+        user,
+        d.labels("ResourceTag", table="other") | tag_context(OWN_TAGS[:2], d.labels("RequestTag")),
+    )
+    yield Request(
         "take a user with half of another table's labels",
         "iam:TagUser",
         user,
-        {"aws:ResourceTag/iam-user-controller:table": "other"} | tag_context(OWNERSHIP, d.labels("RequestTag")),
+        {"aws:ResourceTag/iam-user-controller:table": "other"} | tag_context(OWN_TAGS[:2], d.labels("RequestTag")),
     )
-    for missing in OWNERSHIP:
-        keys = [key for key in OWNERSHIP if key != missing]
-        labels = {f"aws:RequestTag/{key}": d.labels("RequestTag")[f"aws:RequestTag/{key}"] for key in keys}
-        yield Request("take a user with a part of the labels", "iam:TagUser", admin, tag_context(keys, labels))
+    for key in OWN_TAGS[:2]:
+        yield Request(
+            "take a user with half of the labels",
+            "iam:TagUser",
+            admin,
+            tag_context([key], {f"aws:RequestTag/{key}": d.labels("RequestTag")[f"aws:RequestTag/{key}"]}),
+        )
     yield Request(
         "take a user and tag it otherwise",
         "iam:TagUser",
         admin,
-        tag_context([*OWNERSHIP, "team"], d.labels("RequestTag") | {"aws:RequestTag/team": "security"}),
+        tag_context([*OWN_TAGS[:2], "team"], d.labels("RequestTag") | {"aws:RequestTag/team": "security"}),
+    )
+    yield Request(
+        "tag another table's user", "iam:TagUser", user, d.labels("ResourceTag", table="other") | tag_context(OWN_TAGS[2:], MINTING)
+    )
+    yield Request(
+        "tag another tool's user", "iam:TagUser", user, d.labels("ResourceTag", by="terraform") | tag_context(OWN_TAGS[2:], MINTING)
     )
     yield Request("tag a user without owning it", "iam:TagUser", admin, tag_context([KEY_ID], {f"aws:RequestTag/{KEY_ID}": "current"}))
     yield Request(
@@ -313,32 +307,19 @@ def abuses(d: Deployment):
         "hand an owned user to another table",
         "iam:TagUser",
         user,
-        d.owned | tag_context(OWNERSHIP[1:2], {"aws:RequestTag/iam-user-controller:table": "other"}),
-    )
-    yield Request(
-        "hand an owned user to a table of this name in another Region",
-        "iam:TagUser",
-        user,
-        d.owned | tag_context(OWNERSHIP[2:], {f"aws:RequestTag/{OWNERSHIP[2]}": d.twin}),
+        d.owned | tag_context(OWN_TAGS[1:2], {"aws:RequestTag/iam-user-controller:table": "other"}),
     )
     yield Request(
         "hand an owned user to another tool",
         "iam:TagUser",
         user,
-        d.owned | tag_context(OWNERSHIP[:1], {"aws:RequestTag/managed-by": "terraform"}),
+        d.owned | tag_context(OWN_TAGS[:1], {"aws:RequestTag/managed-by": "terraform"}),
     )
-    for others, tags in d.of_others("ResourceTag"):
-        if others != "another tool":
-            labels = tags | tag_context(OWNERSHIP, d.labels("RequestTag"))
-            yield Request(f"take a user of {others}", "iam:TagUser", user, labels)
-        yield Request(f"mint a key for a user of {others}", "iam:CreateAccessKey", user, tags)
-        yield Request(f"tag a user of {others}", "iam:TagUser", user, tags | tag_context([MINT], MINTING))
-        yield Request("untag a user of others", "iam:UntagUser", user, tags | {"aws:TagKeys": [KEY_ID]})
-        yield Request("put the boundary on a user of others", "iam:PutUserPermissionsBoundary", user, tags | bounded)
-        yield Request("take down a user of others", "iam:DeleteUser", user, tags)
-    for key in [*OWNERSHIP, SEAL]:
-        yield Request("disown a user", "iam:UntagUser", user, d.owned | {"aws:TagKeys": [key]})
-        yield Request("disown a user in capitals", "iam:UntagUser", user, d.owned | {"aws:TagKeys": [key.upper()]})
+    for others in [d.labels("ResourceTag", table="other"), d.labels("ResourceTag", by="terraform")]:
+        yield Request("untag a user of others", "iam:UntagUser", user, others | {"aws:TagKeys": [KEY_ID]})
+        yield Request("put the boundary on a user of others", "iam:PutUserPermissionsBoundary", user, others | bounded)
+        yield Request("take down a user of others", "iam:DeleteUser", user, others)
+    yield Request("disown a user", "iam:UntagUser", user, d.owned | {"aws:TagKeys": ["managed-by"]})
     yield Request(
         "disown a user among other things",
         "iam:UntagUser",
@@ -389,32 +370,26 @@ def abuses(d: Deployment):
 
 def abuses_of_a_narrow_deployment(d: Deployment):
     """What a path, protected names and named groups keep out of reach beside: the complete example."""
-    birth = tag_context(OWN_TAGS, d.labels("RequestTag") | SEALED | MINTING)
+    birth = tag_context(OWN_TAGS, d.labels("RequestTag") | MINTING)
     bounded = {"iam:PermissionsBoundary": d.boundary}
     yield Request(
         "take a user from another tool",
         "iam:TagUser",
         d.user("mail-relay"),
-        {"aws:ResourceTag/managed-by": "terraform"} | tag_context(OWNERSHIP, d.labels("RequestTag")),
+        {"aws:ResourceTag/managed-by": "terraform"} | tag_context(OWN_TAGS[:2], d.labels("RequestTag")),
     )
     yield Request(
         "take a user without adoption",
         "iam:TagUser",
         d.user("mail-relay"),
-        {"aws:ResourceTag/iam-user-controller:table": d.table} | tag_context(OWNERSHIP, d.labels("RequestTag")),
-    )
-    yield Request(
-        "take a user without adoption",
-        "iam:TagUser",
-        d.user("mail-relay"),
-        {"aws:ResourceTag/iam-user-controller:table-arn": f"{DYNAMODB}/{d.table}"} | tag_context(OWNERSHIP, d.labels("RequestTag")),
+        {"aws:ResourceTag/iam-user-controller:table": d.table} | tag_context(OWN_TAGS[:2], d.labels("RequestTag")),
     )
     yield Request("create a user outside of the path", "iam:CreateUser", d.user("mail-relay", "/"), birth | bounded)
     yield Request(
         "label an administrator outside of the path",
         "iam:TagUser",
         d.user("administrator", "/people/"),
-        tag_context(OWNERSHIP, d.labels("RequestTag")),
+        tag_context(OWN_TAGS[:2], d.labels("RequestTag")),
     )
     yield Request(
         "mint a key outside of the path, whatever the labels",
@@ -425,7 +400,7 @@ def abuses_of_a_narrow_deployment(d: Deployment):
     yield Request("delete a user outside of the path, whatever the labels", "iam:DeleteUser", d.user("someone", "/"), d.owned)
     yield Request("create a user with a protected name", "iam:CreateUser", d.user("admin-eu"), birth | bounded)
     yield Request(
-        "label a protected user", "iam:TagUser", d.user("admin-eu"), tag_context(OWNERSHIP, d.labels("RequestTag"))
+        "label a protected user", "iam:TagUser", d.user("admin-eu"), tag_context(OWN_TAGS[:2], d.labels("RequestTag"))
     )
     yield Request("mint a key for a protected user", "iam:CreateAccessKey", d.user("break-glass"), d.owned)
     yield Request("delete a protected user", "iam:DeleteUser", d.user("break-glass"), d.owned)

@@ -81,8 +81,8 @@ def test_every_setting_of_the_program_can_be_set():
     tied = set(re.findall(r"^    (IUC_\w+)", (MODULE / "settings.tf").read_text(), re.M))
     variable = re.search(r'variable "settings" {.*?^}', (MODULE / "variables.tf").read_text(), re.M | re.S)[0]
     offered = set()
-    for section, body in re.findall(r"^    (\w+) = optional\(object\({\n(.*?)^    }\)", variable, re.M | re.S):
-        offered |= {f"IUC_{section}__{key}".upper() for key in re.findall(r"^      (\w+) +=", body, re.M)}
+    for section, body in re.findall(r"^    (\w+) = optional\(object\({(.*?)}\)", variable, re.M | re.S):
+        offered |= {f"IUC_{section}__{key}".upper() for key in re.findall(r"(\w+) +=", body)}
     assert not tied & offered
     assert tied | offered == names
 

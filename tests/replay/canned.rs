@@ -177,7 +177,6 @@ impl Aws {
         let settings = AwsSettings {
             users_table: "users".to_owned(),
             state_table: "users-controller".to_owned(),
-            default_state_table: "users-controller".to_owned(),
             kms_key_id: Some("alias/users".to_owned()),
             sweep_schedule: "0 0 * * * *".to_owned(),
         };

@@ -56,13 +56,6 @@ async fn the_users_table_is_described() {
     let good = described(table("UserName", "S", "ACTIVE"), on.clone()).await;
     assert!(good.readable && good.keyed_by_user_name);
     assert_eq!(good.id, "0f6e3b9c-e3a5-4a4c-a1a0-EXAMPLE");
-    assert!(good.replicas.is_empty());
-    let mut global = table("UserName", "S", "ACTIVE");
-    global["Replicas"] = json!([
-        {"RegionName": "us-east-1", "ReplicaStatus": "ACTIVE"},
-        {"RegionName": "eu-west-1", "ReplicaStatus": "CREATING"},
-    ]);
-    assert_eq!(described(global, on.clone()).await.replicas, ["us-east-1", "eu-west-1"]);
     assert!(good.stream.is_some_and(|found| found.enabled && found.arn == stream));
     // Switched off: the last stream is still named, and still readable for a day.
     let off = described(table("UserName", "S", "UPDATING"), Value::Null).await;

@@ -1,6 +1,5 @@
 //! A secret is in no error, whatever AWS answers and whatever goes wrong on the way.
 
-use iam_user_controller::core::parameter::Tier;
 use iam_user_controller::core::secret::Secret;
 use iam_user_controller::core::user::AccessKeyId;
 use iam_user_controller::ports::{CallError, Directory, Identity, Ports, Vault};
@@ -65,9 +64,7 @@ async fn a_stored_secret_is_in_no_error() {
         Answer::Broken,
     ] {
         let aws = Aws::answers(&[reply]).await;
-        silent_about_it(
-            &aws.ports.vault().put(&parameter(), &Secret::new(SECRET), Tier::Standard).await.unwrap_err(),
-        );
+        silent_about_it(&aws.ports.vault().put(&parameter(), &Secret::new(SECRET)).await.unwrap_err());
     }
     for reply in [
         answer(200, &json!({"Parameter": {"Value": SECRET, "LastModifiedDate": SECRET}})),
@@ -86,9 +83,7 @@ async fn a_request_that_cannot_be_made_is_not_quoted() {
     let error = aws.ports.directory().delete_user(&name("hunter2")).await.unwrap_err();
     silent_about_it(&error);
     assert!(error.detail.contains("AWS_ENDPOINT_URL"), "{error}");
-    silent_about_it(
-        &aws.ports.vault().put(&parameter(), &Secret::new(SECRET), Tier::Standard).await.unwrap_err(),
-    );
+    silent_about_it(&aws.ports.vault().put(&parameter(), &Secret::new(SECRET)).await.unwrap_err());
     assert!(aws.seen().is_empty());
 }
 

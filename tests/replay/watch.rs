@@ -29,11 +29,7 @@ async fn every_attempt_is_counted_by_what_came_of_it() {
         json_error(400, "ExpiredIteratorException", "?"),
     ])
     .await;
-    // Each attempt is a call of its own; `pace` repeats it.
-    let mail = name("mail");
-    for answered in [false, false, true] {
-        assert_eq!(aws.ports.directory().has_console_login(&mail).await.is_ok(), answered);
-    }
+    assert!(aws.ports.directory().has_console_login(&name("mail")).await.unwrap());
     assert!(aws.ports.vault().delete(&parameter()).await.is_err());
     let iterator = iam_user_controller::ports::ShardIterator("i".to_owned());
     assert!(aws.ports.streams().records(&iterator).await.is_err());

@@ -46,7 +46,6 @@ calls! {
     GetUser "iam:GetUser" Iam,
     ListKeys "iam:ListAccessKeys" Iam,
     GetLogin "iam:GetLoginProfile" Iam,
-    ListMfa "iam:ListMFADevices" Iam,
     ListLeftovers "iam:ListLeftovers" Iam,
     CreateUser "iam:CreateUser" IamChange,
     TagUser "iam:TagUser" IamChange,
@@ -58,7 +57,6 @@ calls! {
     RemoveLeftover "iam:RemoveLeftover" IamChange,
     DeleteUser "iam:DeleteUser" IamChange,
     GetParameter "ssm:GetParameter" Read,
-    DescribeParameters "ssm:DescribeParameters" Read,
     PutParameter "ssm:PutParameter" Change,
     DeleteParameter "ssm:DeleteParameter" Change,
     Caller "sts:GetCallerIdentity" Read,
@@ -119,7 +117,7 @@ pub(crate) enum Kind {
     Throttled,
     /// Refused for want of permission.
     Denied,
-    /// IAM, or SSM, answers from the past, as far back as it may.
+    /// IAM answers from the past, as far back as it may.
     Stale,
     /// An answer that takes long, within the caller's time-out.
     Slow,
@@ -175,7 +173,7 @@ impl Kind {
             | Self::FreezeAfter => true,
             Self::CrashLate | Self::Lost | Self::Late => call.mutates(),
             Self::FreezeSending => call.mutates_users(),
-            Self::Stale => call.iam() || call == Call::GetParameter,
+            Self::Stale => call.iam(),
             Self::Duplicate | Self::EmptyPage | Self::Expired => call == Call::GetRecords,
         }
     }

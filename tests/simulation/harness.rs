@@ -11,13 +11,12 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::{join, join_all};
+use futures_util::future::join_all;
 use iam_user_controller::core::observed::{Leftover, Tags};
 use iam_user_controller::core::user::UserName;
 use tokio_util::sync::CancellationToken;
 
-use crate::account::{Account, AccountSettings, Made, Quotas, ReplicaPorts, SEAL, TABLE, TABLE_ARN, World};
-use crate::beside::Beside;
+use crate::account::{Account, AccountSettings, Made, ReplicaPorts, World};
 use crate::faults::{Call, Fired, Outage, Weather};
 use crate::invariants::{self, Excuse};
 use crate::occasions::Occasion;
@@ -63,23 +62,12 @@ pub(crate) enum Act {
     SetTag(String, String, String),
     SetBoundary(String, Option<String>),
     AddLeftover(String, Leftover),
-    /// A managed policy, by ARN.
-    AttachPolicy(String, String),
-    DetachPolicy(String, String),
-    /// The record is lost of what sweeps have seen of AWS's quarantine; the program is killed with it.
-    LoseQuarantine,
     DeleteParameter(String),
     OverwriteParameter {
         name: String,
         text: String,
         secure: bool,
     },
-    /// A user's parameter becomes an advanced one.
-    UpgradeParameter(String),
-    /// Somebody writes a user's parameter with what is in it.
-    TouchParameter(String),
-    /// The KMS key of all parameters is disabled, or enabled again.
-    LockParameters(bool),
     LegacyUser {
         name: String,
         current: Duration,
@@ -93,18 +81,6 @@ pub(crate) enum Act {
         current: Duration,
         pending: Option<Duration>,
     },
-    /// The same in the other Region, as far as it is about a table or a user.
-    Elsewhere(Box<Act>),
-    /// Somebody writes all tags of the first user onto the second one.
-    CopyTags(String, String),
-    /// Somebody writes our ownership tags onto a user, with a seal that they have made up.
-    ForgeTags(String),
-    /// Somebody tags each key of a user as the function tags keys.
-    TagKeys(String),
-    /// Somebody moves a user to another path.
-    SetPath(String, String),
-    /// A user as the controller left it, that a person works with since.
-    OwnedPerson(String),
     /// These calls go wrong until [`Act::Mend`].
     Break(Vec<Outage>),
     Mend,
@@ -146,14 +122,10 @@ pub(crate) struct Scenario {
     pub(crate) account: AccountSettings,
     /// Clock skew in milliseconds and drift in millionths of each replica.
     pub(crate) replicas: Vec<(i64, i64)>,
-    /// The same of each replica in the other Region, which has a table of the same name.
-    pub(crate) elsewhere: Vec<(i64, i64)>,
     /// Done before the first process starts.
     pub(crate) before: Vec<Act>,
     /// When after the start, and what.
     pub(crate) acts: Vec<(Duration, Act)>,
-    /// Commands beside the service, and when after the start.
-    pub(crate) besides: Vec<(Duration, Beside)>,
     /// How long after its end a process is started again.
     pub(crate) restart: (Duration, Duration),
     /// When faults end; never before the last act.
@@ -173,26 +145,14 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
-    /// How many processes of the program there are at once.
-    fn processes(&self) -> usize {
-        self.replicas.len() + self.elsewhere.len()
-    }
-
-    /// The Regions that have a controller.
-    fn regions(&self) -> std::ops::Range<usize> {
-        0..if self.elsewhere.is_empty() { 1 } else { 2 }
-    }
-
     pub(crate) fn new(name: &'static str, account: AccountSettings) -> Self {
         let sweep = account.sweep_every;
         Self {
             name,
             account,
             replicas: vec![(0, 0)],
-            elsewhere: Vec::new(),
             before: Vec::new(),
             acts: Vec::new(),
-            besides: Vec::new(),
             restart: (Duration::from_millis(100), Duration::from_secs(5)),
             faults_until: Duration::ZERO,
             settle_within: 3 * sweep + Duration::from_secs(600),
@@ -243,10 +203,6 @@ pub(crate) struct Report {
     pub(crate) trace: Vec<String>,
     /// Which call was which number, when text was kept.
     pub(crate) call_log: Vec<Made>,
-    /// What became of calls to which a quota applies.
-    pub(crate) quotas: Vec<Quotas>,
-    /// How many keys were published before every host of AWS knew them.
-    pub(crate) too_early: u64,
     /// How many changes reached AWS after the lease under which they were sent.
     pub(crate) overtaken: u32,
     /// How often the lease was taken.
@@ -293,7 +249,7 @@ where
     let stage = Stage {
         account: account.clone(),
         scenario,
-        shutdowns: RefCell::new(vec![CancellationToken::new(); scenario.processes()]),
+        shutdowns: RefCell::new(vec![CancellationToken::new(); scenario.replicas.len()]),
         found: RefCell::new(Vec::new()),
     };
     account.operate(|world| world.max_calls = scenario.max_calls);
@@ -301,29 +257,18 @@ where
         stage.perform(act).await;
     }
     account.operate(|world| {
-        if scenario.replicas.iter().chain(&scenario.elsewhere).any(|clock| *clock != (0, 0)) {
+        // What was there before the first process has been there for ever.
+        world.table.life.values_mut().for_each(|life| life.present_since_ms = 0);
+        if scenario.replicas.iter().any(|clock| *clock != (0, 0)) {
             world.occasions.add(Occasion::ClockWrong, "");
         }
         if world.rules.policy.rotate_after < DAY {
             world.occasions.add(Occasion::Aged, "");
         }
     });
-    for region in scenario.regions() {
-        // What was there before the first process has been there for ever.
-        account.operate_in(region, |world| {
-            world.table.life.values_mut().for_each(|life| life.present_since_ms = 0);
-        });
-    }
-    let regions = [&scenario.replicas, &scenario.elsewhere];
-    let replicas: Vec<usize> = (regions.into_iter().enumerate())
-        .flat_map(|(region, clocks)| clocks.iter().map(move |clock| (region, clock)))
-        .map(|(region, (skew, drift))| account.add_replica_in(region, *skew, *drift))
-        .collect();
-    let besides: Vec<(usize, Duration)> =
-        scenario.besides.iter().map(|(when, beside)| (account.add_beside(*beside), *when)).collect();
-    let besides = join_all(besides.iter().map(|(replica, when)| stage.command(*replica, *when, &start)));
+    let replicas: Vec<usize> =
+        scenario.replicas.iter().map(|(skew, drift)| account.add_replica(*skew, *drift)).collect();
     let processes = join_all(replicas.iter().map(|replica| stage.supervise(*replica, seed, &start)));
-    let processes = join(processes, besides);
     let settled_after = tokio::select! {
         biased;
         () = account.violated() => None,
@@ -332,8 +277,7 @@ where
     };
     account.end();
     let world = account.lock();
-    let mut violations: Vec<String> =
-        world.books().iter().flat_map(|book| book.violations().to_vec()).collect();
+    let mut violations = world.book.violations().to_vec();
     violations.append(&mut stage.found.borrow_mut());
     Report {
         scenario: scenario.name,
@@ -344,10 +288,10 @@ where
         simulated: Duration::from_millis(world.elapsed_ms()),
         settled_after,
         fired: world.faults.fired.clone(),
-        deleted: (world.books().iter().flat_map(|book| &book.deleted))
+        deleted: (world.book.deleted.iter())
             .map(|(at, name)| (Duration::from_millis(*at), name.clone()))
             .collect(),
-        sent: (world.books().iter().flat_map(|book| &book.sent))
+        sent: (world.book.sent.iter())
             .map(|(at, call, name)| (Duration::from_millis(*at), *call, name.clone()))
             .collect(),
         written: world.book.written.clone(),
@@ -356,8 +300,6 @@ where
         violations,
         trace: world.trace.lines().to_vec(),
         call_log: world.call_log.clone(),
-        quotas: world.quotas.clone(),
-        too_early: world.book.too_early,
         overtaken: world.book.overtaken(),
         leases: world.book.newest_token(),
     }
@@ -418,28 +360,6 @@ impl Stage<'_> {
         }
     }
 
-    /// Runs an operator's command once, at this time.
-    async fn command<F, Fut>(&self, replica: usize, when: Duration, start: &F)
-    where
-        F: Fn(ReplicaPorts, CancellationToken) -> Fut,
-        Fut: Future<Output = ()>,
-    {
-        tokio::time::sleep(when).await;
-        let ports = self.account.boot(replica);
-        let incarnation = ports.incarnation();
-        let process = AssertUnwindSafe(start(ports, CancellationToken::new())).catch_unwind();
-        tokio::select! {
-            biased;
-            () = self.account.crashed(replica, incarnation) => {}
-            ended = process => {
-                if ended.is_err() {
-                    self.found.borrow_mut().push(format!("the command of replica {replica} panicked"));
-                }
-            }
-        }
-        self.account.crash(replica);
-    }
-
     /// Lets people act, ends the faults, waits for everything to settle, and listens for silence.
     async fn direct(&self) -> Option<Duration> {
         let mut acts: Vec<&(Duration, Act)> = self.scenario.acts.iter().collect();
@@ -455,7 +375,7 @@ impl Stage<'_> {
         tokio::time::sleep((began + self.scenario.faults_until).saturating_sub(self.elapsed())).await;
         self.account.operate(|world| world.faults.off = true);
         self.account.set_clocks_right();
-        for replica in 0..self.scenario.processes() {
+        for replica in 0..self.scenario.replicas.len() {
             self.account.resume(replica);
         }
         let quiet_since = self.elapsed();
@@ -465,7 +385,7 @@ impl Stage<'_> {
             let settled_after = self.settle(quiet_since).await?;
             self.only_the_leader_goes_on();
             tokio::time::sleep(LOOKED_AT).await;
-            if self.unsettled().is_empty() {
+            if self.account.operate(|world| invariants::unsettled(world)).breaks_nothing() {
                 self.listen().await;
                 return Some(settled_after);
             }
@@ -480,7 +400,8 @@ impl Stage<'_> {
                 resumed = self.elapsed();
                 self.perform(&Act::ResumeDeletions).await;
             }
-            let (left, calls) = (self.unsettled(), self.account.operate(|world| world.calls));
+            let (left, calls) =
+                self.account.operate(|world| (invariants::unsettled(world).broken(), world.calls));
             let passed = self.elapsed().saturating_sub(since);
             if left.is_empty() {
                 return Some(passed);
@@ -501,60 +422,36 @@ impl Stage<'_> {
 
     /// The others would watch the lease and change nothing: half of all calls of a history.
     fn only_the_leader_goes_on(&self) {
-        for region in self.scenario.regions() {
-            let Some(leader) = self.account.operate_in(region, |world| world.book.holder()) else { continue };
-            // A command leads for a moment only.
-            if leader >= self.scenario.processes() {
-                continue;
-            }
-            (0..self.scenario.processes())
-                .filter(|replica| *replica != leader && self.account.region_of(*replica) == region)
-                .for_each(|replica| self.account.pause(replica));
-        }
-    }
-
-    /// What is left to do in any Region.
-    fn unsettled(&self) -> Vec<String> {
-        let regions = self.scenario.regions();
-        regions
-            .flat_map(|region| self.account.operate_in(region, |world| invariants::unsettled(world).broken()))
-            .collect()
+        let Some(leader) = self.account.operate(|world| world.book.holder()) else { return };
+        (0..self.scenario.replicas.len())
+            .filter(|replica| *replica != leader)
+            .for_each(|replica| self.account.pause(replica));
     }
 
     /// Nothing is changed any more, but of a user that there is an excuse for.
     async fn listen(&self) {
         let silence = self.scenario.silence;
-        let mut excuses = BTreeMap::new();
-        let mut sent_before = Vec::new();
-        for region in self.scenario.regions() {
-            let (known, sent) = self
-                .account
-                .operate_in(region, |world| (invariants::may_change(world, silence), world.book.sent.len()));
-            excuses.extend(known);
-            sent_before.push((region, sent));
-        }
-        let before = self.account.operate(|world| world.changes);
+        let (excuses, changes, since) = self
+            .account
+            .operate(|world| (invariants::may_change(world, silence), world.changes, world.book.sent.len()));
         tokio::time::sleep(silence).await;
-        let mut unknown = self.account.operate(|world| world.changes) - before;
-        for (region, since) in sent_before {
-            self.account.operate_in(region, |world| {
-                let sent = world.book.sent.split_off(since);
-                for (_, _, user) in &sent {
-                    if let Some(excuse) = excuses.get(user) {
-                        invariants::excused(world, *excuse, user);
-                        unknown -= 1;
-                    }
+        self.account.operate(|world| {
+            let sent = world.book.sent.split_off(since);
+            let mut unknown = world.changes - changes - sent.len() as u64;
+            for (_, _, user) in &sent {
+                match excuses.get(user) {
+                    Some(excuse) => invariants::excused(world, *excuse, user),
+                    None => unknown += 1,
                 }
-                world.book.sent.extend(sent);
-                let mut left = invariants::unsettled(world);
-                left.excuse(|user| excuses.get(user).copied());
-                left.pass(world);
-            });
-        }
-        if unknown > 0 {
-            let what = format!("{unknown} changes in the silence");
-            self.account.operate(|world| invariants::violation(world, 8, what));
-        }
+            }
+            if unknown > 0 {
+                invariants::violation(world, 8, format!("{unknown} changes in the silence"));
+            }
+            world.book.sent.extend(sent);
+            let mut left = invariants::unsettled(world);
+            left.excuse(|user| excuses.get(user).copied());
+            left.pass(world);
+        });
     }
 
     fn elapsed(&self) -> Duration {
@@ -573,10 +470,7 @@ impl Stage<'_> {
             Act::Clock(replica, offset_ms, rate) => self.account.set_clock(*replica, *offset_ms, *rate),
             Act::StateTable(weather) => self.account.operate(|world| world.faults.weather = *weather),
             Act::Kill(replica) => self.account.crash(*replica),
-            Act::Terminate(replica) => {
-                self.shutdowns.borrow()[*replica].cancel();
-                self.account.operate(|world| world.stopped_ms = Some(world.now));
-            }
+            Act::Terminate(replica) => self.shutdowns.borrow()[*replica].cancel(),
             Act::Jump(time) => {
                 self.account.sleep(true);
                 tokio::time::sleep(DELIVERED).await;
@@ -587,14 +481,10 @@ impl Stage<'_> {
                 self.account.crash(0);
                 self.account.operate(|world| world.swap_table(name, rows, *own_state));
             }
-            Act::LoseQuarantine => {
-                (0..self.scenario.replicas.len()).for_each(|replica| self.account.crash(replica));
-                self.account.operate(World::lose_quarantine);
-            }
-            Act::ResumeDeletions => self.scenario.regions().for_each(|region| {
-                self.account.operate_in(region, |world| (self.scenario.resume)(world));
+            Act::ResumeDeletions => self.account.operate(|world| {
+                invariants::resume_deletions(world);
+                (self.scenario.resume)(world);
             }),
-            Act::Elsewhere(act) => self.account.operate_in(1, |world| by_hand(world, act)),
             other => self.account.operate(|world| by_hand(world, other)),
         }
     }
@@ -604,7 +494,7 @@ fn by_hand(world: &mut World, act: &Act) {
     let folded = |name: &String| name.to_ascii_lowercase();
     let valid = |name: &String| UserName::parse(name).ok();
     let is_key = |key: &str| key.starts_with("AKIA");
-    let is_ownership = |key: &str| matches!(key, "managed-by" | TABLE | TABLE_ARN | SEAL);
+    let is_ownership = |key: &str| key == "managed-by" || key == "iam-user-controller:table";
     match act {
         Act::PutRow(name) => world.put_row(name),
         Act::ModifyRow(name) => world.modify_row(name),
@@ -625,15 +515,9 @@ fn by_hand(world: &mut World, act: &Act) {
         Act::StripOwnership(name) => world.strip_tags(&folded(name), is_ownership),
         Act::StripKeyTags(name) => world.strip_tags(&folded(name), is_key),
         Act::StripAllTags(name) => world.strip_tags(&folded(name), |_| true),
-        Act::CopyTags(from, to) => world.copy_tags(&folded(from), &folded(to)),
-        Act::ForgeTags(name) => world.forge_tags(&folded(name)),
-        Act::TagKeys(name) => world.tag_keys(&folded(name)),
-        Act::SetPath(name, path) => world.set_path(&folded(name), path),
         Act::SetTag(name, key, value) => world.set_tag(&folded(name), key, value),
         Act::SetBoundary(name, boundary) => world.alter_boundary(&folded(name), boundary.as_deref()),
         Act::AddLeftover(name, leftover) => world.add_leftover(&folded(name), leftover.clone()),
-        Act::AttachPolicy(name, arn) => world.attach_policy(&folded(name), arn),
-        Act::DetachPolicy(name, arn) => world.detach_policy(&folded(name), arn),
         Act::DeleteParameter(name) => {
             if let Some(name) = valid(name) {
                 world.delete_parameter_by_hand(&name);
@@ -644,19 +528,6 @@ fn by_hand(world: &mut World, act: &Act) {
                 world.overwrite_parameter(&name, text, *secure);
             }
         }
-        Act::UpgradeParameter(name) => {
-            if let Some(name) = valid(name) {
-                let parameter = world.parameter_of(&name);
-                world.upgrade_parameter(&parameter);
-            }
-        }
-        Act::TouchParameter(name) => {
-            if let Some(name) = valid(name) {
-                let parameter = world.parameter_of(&name);
-                world.touch_parameter(&parameter);
-            }
-        }
-        Act::LockParameters(locked) => world.ssm.locked = *locked,
         Act::LegacyUser { name, current, pending, boundary, stored } => {
             if let Some(name) = valid(name).filter(|name| world.iam.live(name.folded().as_str()).is_none()) {
                 world.make_legacy_user(&name, *current, *pending, boundary.as_deref(), *stored);
@@ -667,18 +538,12 @@ fn by_hand(world: &mut World, act: &Act) {
                 world.make_owned_user(&name, *current, *pending);
             }
         }
-        Act::OwnedPerson(name) => {
-            if let Some(name) = valid(name).filter(|name| world.iam.live(name.folded().as_str()).is_none()) {
-                world.make_owned_person(&name);
-            }
-        }
         Act::Break(outages) => world.faults.outages.clone_from(outages),
         Act::Mend => world.faults.outages.clear(),
         Act::DropTable => world.drop_table(),
         Act::RestoreTable(rows) => world.restore_table(rows),
         Act::Unscanned(rows) => world.table.unscanned = rows.iter().cloned().collect(),
-        Act::Elsewhere(_)
-        | Act::SwapTable { .. }
+        Act::SwapTable { .. }
         | Act::Pause(_)
         | Act::Resume(_)
         | Act::Freeze(..)
@@ -687,7 +552,6 @@ fn by_hand(world: &mut World, act: &Act) {
         | Act::Kill(_)
         | Act::Terminate(_)
         | Act::Jump(_)
-        | Act::LoseQuarantine
         | Act::ResumeDeletions => {}
     }
 }

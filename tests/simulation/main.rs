@@ -4,10 +4,9 @@
 //! must hold all the same, `occasions` what may excuse the program, `excuses` that nothing else does,
 //! `trace` the history that is printed, `harness` what drives the program. `program` is the program itself
 //! under the settings that the account's rules speak of; `stories` what happens to it, `matrix` every fault
-//! at every call of every story, `replicas` a leader that stands still at every call, `regions` two of them,
-//! `flapping` a state table that does not keep well, `swarm` random histories, `outsiders` who else is in them,
-//! `quarantine` what AWS and outsiders say of leaked keys, `year` a long one, `crowd` one of many users,
-//! `pages` one of slow lists, `hosts` one of hosts that differ, `wrong` wrong programs that they have to catch; `safety`, `mass`, `forged` and `teardown` are the
+//! at every call of every story, `replicas` a leader that stands still at every call, `flapping` a state
+//! table that does not keep well, `swarm` random histories, `year` a long one, `crowd` one of many users,
+//! `wrong` wrong programs that they have to catch; `safety`, `mass`, `forged` and `teardown` are the
 //! histories of which nobody must die who should live.
 
 #![allow(
@@ -17,8 +16,6 @@
 
 #[cfg(test)]
 mod account;
-#[cfg(test)]
-mod beside;
 #[cfg(test)]
 mod crowd;
 #[cfg(test)]
@@ -32,8 +29,6 @@ mod forged;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
-mod hosts;
-#[cfg(test)]
 mod invariants;
 #[cfg(test)]
 mod mass;
@@ -42,17 +37,9 @@ mod matrix;
 #[cfg(test)]
 mod occasions;
 #[cfg(test)]
-mod outsiders;
-#[cfg(test)]
-mod pages;
-#[cfg(test)]
 mod prng;
 #[cfg(test)]
 mod program;
-#[cfg(test)]
-mod quarantine;
-#[cfg(test)]
-mod regions;
 #[cfg(test)]
 mod replicas;
 #[cfg(test)]
@@ -69,8 +56,6 @@ mod swarm;
 mod teardown;
 #[cfg(test)]
 mod trace;
-#[cfg(test)]
-mod vault;
 #[cfg(test)]
 mod wrong;
 #[cfg(test)]

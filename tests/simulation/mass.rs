@@ -45,7 +45,7 @@ fn mistake() -> Scenario {
     account.conduct.batch = 1_000;
     account.conduct.travel_ms = (5, 50);
     let mut scenario = Scenario::new("mass deletion", account);
-    scenario.resume = program::resume_all;
+    scenario.resume = program::resume;
     scenario.max_calls = 2_000_000;
     for number in 0..USERS {
         scenario = scenario.before([put(&name(number)), owned(&name(number), 1, None)]);

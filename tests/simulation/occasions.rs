@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 
 use crate::faults::Kind;
 use crate::harness::Act;
-use crate::quarantine;
 
 /// A kind of thing that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,8 +31,6 @@ pub(crate) enum Occasion {
     ClockWrong,
     /// A process ended or stood still, its machine slept, its clock went wrong, or its calls hung.
     Standstill,
-    /// AWS has attached its quarantine policy.
-    Quarantined,
     /// A call was refused, lost, slow or late, or answered from the past.
     Fault,
     /// Keys grew old within the history: days passed at once, or a key's life is that short.
@@ -89,7 +86,6 @@ impl Occasions {
 /// What an act is an occasion for, and of which user.
 fn of(act: &Act) -> Vec<(Occasion, &str)> {
     match act {
-        Act::Elsewhere(act) => of(act),
         Act::PutRow(name) => vec![(Occasion::RowCame, name)],
         Act::RemoveRow(name) => vec![(Occasion::RowWent, name)],
         Act::RecreateTable { .. } | Act::DropTable | Act::RestoreTable(_) | Act::SwapTable { .. } => {
@@ -106,30 +102,18 @@ fn of(act: &Act) -> Vec<(Occasion, &str)> {
         | Act::SetTag(name, ..)
         | Act::SetBoundary(name, _)
         | Act::AddLeftover(name, _)
-        | Act::CopyTags(_, name)
-        | Act::ForgeTags(name)
-        | Act::TagKeys(name)
-        | Act::SetPath(name, _)
         | Act::DeleteParameter(name)
-        | Act::UpgradeParameter(name)
-        | Act::TouchParameter(name)
         | Act::OverwriteParameter { name, .. } => vec![(Occasion::Hand, name)],
-        Act::LockParameters(_) => vec![(Occasion::Fault, "")],
-        Act::MakeUser { name, .. }
-        | Act::LegacyUser { name, .. }
-        | Act::OwnedUser { name, .. }
-        | Act::OwnedPerson(name) => vec![(Occasion::UserMade, name)],
+        Act::MakeUser { name, .. } | Act::LegacyUser { name, .. } | Act::OwnedUser { name, .. } => {
+            vec![(Occasion::UserMade, name)]
+        }
         Act::Clock(..) => vec![(Occasion::ClockWrong, ""), (Occasion::Standstill, "")],
         Act::Pause(_) | Act::Freeze(..) | Act::StateTable(_) | Act::Terminate(_) | Act::Kill(_) => {
             vec![(Occasion::Standstill, "")]
         }
         Act::Jump(_) => vec![(Occasion::Standstill, ""), (Occasion::Aged, "")],
-        Act::AttachPolicy(name, arn) if arn == quarantine::AWS => vec![(Occasion::Quarantined, name)],
-        Act::LoseQuarantine => vec![(Occasion::Standstill, "")],
         Act::ResumeDeletions => vec![(Occasion::Resumed, "")],
-        Act::AttachPolicy(..)
-        | Act::DetachPolicy(..)
-        | Act::ModifyRow(_)
+        Act::ModifyRow(_)
         | Act::EnableStream
         | Act::SplitShards
         | Act::Break(_)

@@ -4,19 +4,16 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use iam_user_controller::app::{self, Command, CommandKind};
-use iam_user_controller::brakes;
+use iam_user_controller::app;
 use iam_user_controller::config::{self, Settings};
-use iam_user_controller::core::brake::Consent;
 use iam_user_controller::core::time::Timestamp;
 use iam_user_controller::ports::{Ports, Record};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::account::{ReplicaPorts, World};
-use crate::beside::{self, Beside};
 use crate::harness::{self, Report, Scenario};
-use crate::invariants::{self, Rules};
+use crate::invariants::Rules;
 
 /// What the operator has configured, so that the program and the invariants mean the same.
 pub(crate) fn settings(rules: &Rules) -> Settings {
@@ -26,16 +23,9 @@ pub(crate) fn settings(rules: &Rules) -> Settings {
     settings.keys.delete_after = policy.delete_after;
     settings.keys.min_overlap = policy.min_overlap;
     settings.keys.foreign = policy.foreign;
-    settings.keys.compromised = policy.compromised;
     settings.keys.verify = policy.verify;
-    settings.keys.verify_for = policy.verify_for;
     settings.keys.verify_timeout = policy.verify_timeout;
     settings.users.adopt = policy.adopt;
-    if let [path, others @ ..] = policy.adopt_paths.as_slice() {
-        settings.users.path.clone_from(path);
-        settings.users.adopt_paths = others.to_vec();
-    }
-    settings.users.adopt_from.clone_from(&policy.adopt_from);
     settings.users.permissions_boundary = policy.boundary.clone();
     settings.orphans.scope = rules.scope;
     settings.orphans.action = rules.action;
@@ -53,14 +43,14 @@ fn written(rules: &Rules) -> Settings {
     type Key = (String, Vec<String>, u32);
     static READ: Mutex<BTreeMap<Key, Settings>> = Mutex::new(BTreeMap::new());
     let (_, percent, _) = rules.brake;
-    let key = (rules.policy.ownership.table().to_owned(), rules.protect.clone(), percent);
+    let key = (rules.policy.table.clone(), rules.protect.clone(), percent);
     let mut read = READ.lock().expect("nobody panics with it");
     if let Some(settings) = read.get(&key) {
         return settings.clone();
     }
     let protect: Vec<String> = rules.protect.iter().map(|pattern| format!("\"{pattern}\"")).collect();
     let env = [
-        ("TABLE__NAME", rules.policy.ownership.table().to_owned()),
+        ("TABLE__NAME", rules.policy.table.clone()),
         ("ORPHANS__PROTECT", format!("[{}]", protect.join(","))),
         ("DELETIONS__MAX_PERCENT", percent.to_string()),
         // Polls that find nothing are most of a history; the feed's pace is not what is tested here.
@@ -76,29 +66,11 @@ fn written(rules: &Rules) -> Settings {
 /// The settings of a process that starts now: they name the table that there is.
 pub(crate) fn settings_of(ports: &ReplicaPorts, settings: &Settings) -> Settings {
     let mut settings = settings.clone();
-    settings.table.name.clone_from(&ports.world().table.name);
+    settings.table.name.clone_from(&ports.account().lock().table.name);
     settings
 }
 
-/// One process: the service, or an operator's command beside it.
-pub(crate) async fn start<P: Ports>(
-    ports: P,
-    settings: Settings,
-    metrics: Registry,
-    beside: Option<Beside>,
-    holder: String,
-    shutdown: CancellationToken,
-) {
-    match beside {
-        None => process(ports, settings, metrics, holder, shutdown).await,
-        Some(beside) => {
-            let settings = beside.settings(&settings);
-            beside::sweep(ports, settings, beside, holder, shutdown).await;
-        }
-    }
-}
-
-/// One process of the service, from its start to its end, on any ports.
+/// One process of the program, from its start to its end, on any ports.
 pub(crate) async fn process<P: Ports>(
     ports: P,
     settings: Settings,
@@ -115,17 +87,7 @@ pub(crate) async fn process<P: Ports>(
 
 /// Who a process is, to other replicas.
 pub(crate) fn holder(ports: &ReplicaPorts) -> String {
-    if ports.account().lock().conduct.one_name {
-        return "host/1".to_owned();
-    }
     format!("replica-{}-{}", ports.replica(), ports.incarnation())
-}
-
-/// How many keys were made, and how many of them were published before every host of AWS knew them.
-#[derive(Debug, Default)]
-pub(crate) struct Outcome {
-    pub(crate) keys: u64,
-    pub(crate) too_early: u64,
 }
 
 /// One history of the program as it is.
@@ -136,8 +98,7 @@ pub(crate) fn run(seed: u64, scenario: &Scenario) -> Report {
         let (holder, metrics) = (holder(&ports), Registry::new());
         processes.borrow_mut().push(metrics.clone());
         let settings = settings_of(&ports, &settings);
-        let beside = ports.beside();
-        start(ports, settings, metrics, beside, holder, shutdown)
+        process(ports, settings, metrics, holder, shutdown)
     });
     for family in processes.into_inner().iter().flat_map(Registry::gather) {
         if family.name() != "iam_user_controller_actions_total" {
@@ -155,29 +116,10 @@ pub(crate) fn run(seed: u64, scenario: &Scenario) -> Report {
     report
 }
 
-/// `iam-user-controller deletions status`, and then `deletions resume DIGEST`: a command in the state table
-/// that consents to what is on the list which is stored now.
+/// `iam-user-controller deletions resume`: a command in the state table.
 pub(crate) fn resume(world: &mut World) {
-    let brake: Vec<Record> = world.state.records.get(brakes::RECORD).cloned().into_iter().collect();
-    if let Some(digest) = brakes::read(&brake).digest() {
-        leave(world, Consent::Shown(digest));
-    }
-}
-
-/// `deletions resume --all`.
-pub(crate) fn resume_all(world: &mut World) {
-    leave(world, Consent::All);
-}
-
-fn leave(world: &mut World, consent: Consent) {
-    let command = Command {
-        id: world.now.to_string(),
-        kind: CommandKind::Resume { consent: Some(consent) },
-        at: Timestamp::from_millis(world.now),
-        table: world.table.arn(),
-    };
-    let body = serde_json::to_string(&command).expect("texts and a time");
+    let at = Timestamp::from_millis(world.now);
+    let body = format!(r#"{{"id":"{}","kind":"resume","at":"{at}"}}"#, world.now);
     let id = app::COMMAND_RECORD.to_owned();
     world.state.records.insert(id.clone(), Record { id, body, token: 0 });
-    invariants::resume_deletions(world);
 }

@@ -189,7 +189,7 @@ fn a_table_that_is_dropped_and_created_anew() {
 /// Of the first table nothing could be stored before another took its place.
 #[test]
 fn a_table_that_is_replaced_before_it_could_be_remembered() {
-    let said = &["could not be stored yet", HELD, "causes=\"table_identity\""];
+    let said = &[FAILED, HELD, "causes=\"table_identity\""];
     let broken = vec![Outage { call: Call::PutState, from_page: 1, kind: Kind::Error }];
     let mut bar = bar("never remembered", [], said, Flaw::ForgetsTableId);
     bar.scenario = bar.scenario.before([Act::Break(broken)]);

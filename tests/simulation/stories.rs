@@ -6,7 +6,7 @@ use std::time::Duration;
 use iam_user_controller::core::observed::{Leftover, Tags};
 use iam_user_controller::core::policy::{Adopt, ForeignKeys, OrphanScope};
 
-use crate::account::{ACCOUNT, AccountSettings, SEAL, TABLE, TABLE_ARN};
+use crate::account::AccountSettings;
 use crate::harness::{Act, Scenario};
 use crate::invariants::Rules;
 use crate::program;
@@ -44,9 +44,7 @@ fn legacy(name: &str, current: u64, pending: Option<u64>, stored: bool) -> Act {
 
 /// The tags with which a controller for this table owns a user.
 pub(crate) fn tags_of(table: &str) -> Tags {
-    let arn = format!("arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/{table}");
-    let seal = "2026-01-01T00:00:00.000Z.of-another-state-table";
-    let tags = [("managed-by", "iam-user-controller"), (TABLE, table), (TABLE_ARN, &arn), (SEAL, seal)];
+    let tags = [("managed-by", "iam-user-controller"), ("iam-user-controller:table", table)];
     tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
 }
 
@@ -147,24 +145,6 @@ pub(crate) fn all() -> Vec<Scenario> {
             .at(secs(3), Act::DeleteKey("alice".to_owned(), 0)),
         story("spoilt parameter").before([put("alice"), owned("alice", 1, None)]).at(secs(3), {
             Act::OverwriteParameter { name: "alice".to_owned(), text: "{}".to_owned(), secure: true }
-        }),
-        story("advanced parameter").before([
-            put("alice"),
-            owned("alice", 16, None),
-            Act::UpgradeParameter("alice".to_owned()),
-        ]),
-        story("disabled KMS key")
-            .before([put("alice"), owned("alice", 1, None), put("bob"), owned("bob", 1, None)])
-            .at(secs(3), Act::LockParameters(true))
-            .at(secs(4), put("carl"))
-            .at(secs(5), remove("bob"))
-            .at(secs(40), Act::LockParameters(false)),
-        story("row back when its parameter is gone")
-            .before([put("alice"), owned("alice", 1, None)])
-            .at(secs(3), remove("alice"))
-            .at(secs(15), put("alice")),
-        story("unreadable parameter").before([put("alice"), owned("alice", 1, None)]).at(secs(3), {
-            Act::OverwriteParameter { name: "alice".to_owned(), text: "?".to_owned(), secure: true }
         }),
         story("lost boundary")
             .before([put("alice"), owned("alice", 16, None)])

@@ -7,15 +7,12 @@ use iam_user_controller::core::observed::{Leftover, Tags};
 use iam_user_controller::core::policy::ForeignKeys;
 
 use crate::account::AccountSettings;
-use crate::beside::Beside;
 use crate::faults::{Faults, Kind};
 use crate::harness::{Act, Scenario};
 use crate::invariants::Rules;
 use crate::matrix::{self, Tally};
-use crate::outsiders;
 use crate::prng::Prng;
 use crate::program;
-use crate::quarantine;
 
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -27,7 +24,7 @@ fn days(n: u64) -> Duration {
 
 const NAMES: [&str; 7] = ["anna", "Anna", "bert", "carl", "dora.x", "emil+1@example.com", "fritz"];
 
-pub(crate) fn any_name(prng: &mut Prng) -> String {
+fn any_name(prng: &mut Prng) -> String {
     let pick = prng.below(NAMES.len() as u64);
     NAMES[usize::try_from(pick).unwrap_or(0)].to_owned()
 }
@@ -65,7 +62,6 @@ fn account(prng: &mut Prng) -> AccountSettings {
     conduct.travel_ms = [(0, 0), (1, 40), (10, 400)][prng.below(3) as usize];
     conduct.page = prng.between(1, 5) as usize;
     conduct.batch = prng.between(1, 6) as usize;
-    conduct.early_per_mille = [0, 300, 700][(conduct.page + conduct.batch) % 3];
     conduct.stream_lag_ms = [0, 500, 3_000][prng.below(3) as usize];
     conduct.shard_life_ms = [4 * 3_600_000, 60_000][prng.below(2) as usize];
     conduct.shard_filter = prng.chance(500);
@@ -153,79 +149,7 @@ pub(crate) fn scenario(seed: u64) -> Scenario {
     }
     scenario.faults_until = secs(length + 5);
     crowd(&mut scenario, seed, length);
-    outsiders::forgers(&mut scenario, seed, length);
-    outsiders::neighbours(&mut scenario, seed, length);
-    quarantine::outsiders(&mut scenario, &NAMES, seed, length);
-    past(&mut scenario, seed);
-    company(&mut scenario, seed, length);
-    parameters(&mut scenario, seed, length);
     scenario
-}
-
-/// In a share of the histories, rows were removed before the first start, and some of them written again:
-/// what a pipeline did in the function's days, of which the stream still tells. Drawn apart.
-fn past(scenario: &mut Scenario, seed: u64) {
-    let mut prng = Prng::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x00DD_5EED);
-    if !prng.chance(300) {
-        return;
-    }
-    for name in NAMES {
-        if prng.chance(400) {
-            let name = name.to_owned();
-            scenario.before.push(Act::PutRow(name.clone()));
-            scenario.before.push(Act::RemoveRow(name.clone()));
-            if prng.chance(700) {
-                scenario.before.push(Act::PutRow(name));
-            }
-        }
-    }
-}
-
-/// In a share of the histories, operators sweep with other settings, or with another state table; and
-/// replicas have one name. Drawn apart.
-fn company(scenario: &mut Scenario, seed: u64, length: u64) {
-    let mut prng = Prng::new(seed.wrapping_mul(0xBF58_476D_1CE4_E5B9) ^ 0x00B5_1DE5);
-    scenario.account.conduct.one_name = prng.chance(300);
-    if !prng.chance(250) {
-        return;
-    }
-    for _ in 0..prng.between(1, 3) {
-        let when = Duration::from_millis(prng.below(length * 1_000));
-        let (other_state, bare) = (prng.chance(400), prng.chance(500));
-        scenario.besides.push((when, Beside { other_state, bare, first: false }));
-    }
-}
-
-/// In half of the histories reads of parameters are late, by what was seen in the field and by more,
-/// whatever IAM's are; in others people change parameters, or their KMS key is disabled for a while. Drawn
-/// apart, so that the others are what they were without.
-fn parameters(scenario: &mut Scenario, seed: u64, length: u64) {
-    let mut prng = Prng::new(seed.wrapping_mul(0x9FB2_1C65_1E98_DF25) ^ 0x55A1_7E55);
-    let bounds = [0, 0, 0, 0, 200, 500, 1_000, 3_000, prng.between(3_000, 8_000)];
-    let bound = bounds[prng.below(bounds.len() as u64) as usize];
-    if bound > 0 {
-        let conduct = &mut scenario.account.conduct;
-        conduct.vault_late_ms = bound;
-        conduct.vault_late_per_mille = [50, 300, 1_000][prng.below(3) as usize];
-    }
-    if !prng.chance(300) {
-        return;
-    }
-    for _ in 0..prng.between(1, 3) {
-        let at = prng.below(length * 1_000);
-        let name = any_name(&mut prng);
-        let act = match prng.below(4) {
-            0 => Act::UpgradeParameter(name),
-            1 => Act::TouchParameter(name),
-            2 => Act::OverwriteParameter { name, text: "?".to_owned(), secure: true },
-            _ => {
-                let until = prng.between(at, length * 1_000);
-                scenario.acts.push((Duration::from_millis(until), Act::LockParameters(false)));
-                Act::LockParameters(true)
-            }
-        };
-        scenario.acts.push((Duration::from_millis(at), act));
-    }
 }
 
 /// In a share of the histories: up to three replicas, replicas that stand still, clocks that are hours

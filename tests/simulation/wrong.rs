@@ -7,28 +7,24 @@ use std::time::Duration;
 
 use iam_user_controller::config::Settings;
 use iam_user_controller::core::document::KeyDocument;
-use iam_user_controller::core::leadership::{Fingerprint, Leadership};
 use iam_user_controller::core::observed::{Glance, Key, Leftover, Tags, User};
-use iam_user_controller::core::parameter::{Tier, Version};
 use iam_user_controller::core::parameter_name::ParameterName;
 use iam_user_controller::core::policy::{Adopt, ForeignKeys};
 use iam_user_controller::core::secret::Secret;
 use iam_user_controller::core::time::Timestamp;
 use iam_user_controller::core::user::{AccessKeyId, UserId, UserName};
-use iam_user_controller::leaderships;
 use iam_user_controller::ports::{
     Batch, CallError, Caller, ChangeKind, Clock, Directory, Fault, Identity, ItemPage, MintedKey, NewUser,
     Page, ParameterValue, Ports, Position, Proof, Receipt, Record, SequenceNumber, ShardDescription, ShardId,
     ShardIterator, ShardPage, StateError, StateStore, StreamError, Streams, TableDescription, UsersTable,
-    Vault, Written,
+    Vault,
 };
 use prometheus::Registry;
 
-use crate::account::{ReplicaPorts, TABLE, TABLE_ARN};
+use crate::account::ReplicaPorts;
 use crate::harness::{self, Report, Scenario};
 use crate::matrix;
 use crate::program;
-use crate::quarantine::{AWS, NAMESAKE};
 use crate::swarm;
 
 /// One thing done wrong.
@@ -38,10 +34,6 @@ pub(crate) enum Flaw {
     RetriesCreateKey,
     /// Keys are published without a proof.
     ProvesNothing,
-    /// One acceptance by one host is taken for all of them.
-    ProvesOnce,
-    /// A key that nobody waits for is proven like a first one.
-    ProvesBriefly,
     /// The `minting` tag is not written before the key is made.
     OpensNoMint,
     /// Users are created without their boundary.
@@ -90,42 +82,20 @@ pub(crate) enum Flaw {
     ErrorEndsList,
     /// A parameter that cannot be read is taken for one that is gone.
     ErrorMeansNoParameter,
-    /// Every read of SSM is taken for the newest.
-    BelievesEveryParameter,
     /// The local clock is right.
     TrustsClock,
     /// Who is owned by anybody is owned by us.
     OwnsAll,
-    /// A user belongs to the table whose name its tags tell, in whatever Region that is.
-    OwnsByName,
-    /// Whatever is written as the seal is valid.
-    IgnoresSeal,
-    /// A console login spares only users that are not owned.
-    DeletesOwnedPeople,
     /// The program does not know that it runs as a user.
     ForgetsItself,
     /// The answer to a question about leftovers is that there are none.
     SeesNoLeftovers,
-    /// Every policy that is named like AWS's quarantine policy is AWS's.
-    QuarantinesByName,
-    /// A quarantine that was there at first sight is taken for one that has appeared.
-    QuarantinesAtFirstSight,
-    /// REMOVE records of before the first start are evidence like others.
-    BelievesThePast,
-    /// A command does not compare its settings with the service's.
-    IgnoresSettings,
-    /// A command takes any state table for the one.
-    TakesAnyStateTable,
-    /// Nothing in the lease's record tells one process from another of its name.
-    DrawsNoNonce,
 }
 
 /// Those that random histories have to catch.
-const FLAWS: [Flaw; 33] = [
+const FLAWS: [Flaw; 21] = [
     Flaw::RetriesCreateKey,
     Flaw::ProvesNothing,
-    Flaw::ProvesOnce,
-    Flaw::ProvesBriefly,
     Flaw::OpensNoMint,
     Flaw::ForgetsBoundary,
     Flaw::ErrorMeansNoUser,
@@ -145,28 +115,15 @@ const FLAWS: [Flaw; 33] = [
     Flaw::CheckpointsAhead,
     Flaw::BeginsAtTheEnd,
     Flaw::ForgetsTableId,
-    Flaw::OwnsByName,
-    Flaw::IgnoresSeal,
-    Flaw::DeletesOwnedPeople,
-    Flaw::QuarantinesByName,
-    Flaw::QuarantinesAtFirstSight,
-    Flaw::BelievesThePast,
-    Flaw::IgnoresSettings,
-    Flaw::TakesAnyStateTable,
-    Flaw::DrawsNoNonce,
-    Flaw::BelievesEveryParameter,
 ];
 
 impl Flaw {
     fn settings(self, settings: &mut Settings) {
         match self {
-            Self::ProvesBriefly => settings.keys.verify_for = Duration::ZERO,
             Self::RotatesEarly => settings.keys.rotate_after /= 2,
             Self::NoOverlap => settings.keys.min_overlap = Duration::ZERO,
             Self::AdoptsAll => settings.users.adopt = Adopt::Always,
             Self::RevokesForeign => settings.keys.foreign = ForeignKeys::Revoke,
-            // In the scope of owned users that is what it comes to.
-            Self::DeletesOwnedPeople => settings.orphans.include_console_users = true,
             Self::NoBrake => settings.deletions.max_count = u32::MAX,
             _ => {}
         }
@@ -178,13 +135,9 @@ impl Flaw {
 struct Wrong {
     right: ReplicaPorts,
     flaw: Flaw,
-    /// The process's own settings.
-    settings: Fingerprint,
     secret: Arc<Mutex<Option<String>>>,
     stream: Arc<Mutex<Read>>,
     table: Arc<Mutex<Seen>>,
-    /// When a listing has first shown each user.
-    listed: Arc<Mutex<BTreeMap<UserId, Duration>>>,
 }
 
 /// What was seen of the users table.
@@ -206,32 +159,19 @@ struct Read {
     shards: BTreeMap<String, ShardId>,
 }
 
-impl Wrong {
-    fn was_accepted(&self, key: &AccessKeyId) -> bool {
-        let mut world = self.right.account().lock();
-        world.iam.key_mut(key).is_some_and(|key| !key.accepted_ms.is_empty())
-    }
-}
-
 fn unclear<T>(answer: &Result<T, CallError>) -> bool {
     answer.as_ref().is_err_and(|error| error.fault == Fault::Indeterminate)
 }
 
-/// For so long a policy is not seen, as if it appeared then.
-const UNSEEN: Duration = Duration::from_secs(50);
-
 const MINTING: &str = "iam-user-controller:minting";
 
 impl Directory for Wrong {
-    async fn glance(&self, token: Option<&str>, most: u32) -> Result<Page<Glance>, CallError> {
-        let mut page = match self.right.glance(token, most).await {
+    async fn glance(&self, token: Option<&str>) -> Result<Page<Glance>, CallError> {
+        let mut page = match self.right.glance(token).await {
             Err(_) if self.flaw == Flaw::ErrorEndsList => Page { items: Vec::new(), next: None },
             answer => answer?,
         };
-        for glance in &mut page.items {
-            self.claim(&mut glance.user);
-            self.misread(glance);
-        }
+        page.items.iter_mut().for_each(|glance| self.claim(&mut glance.user));
         Ok(page)
     }
     async fn user(&self, name: &UserName) -> Result<Option<User>, CallError> {
@@ -250,9 +190,6 @@ impl Directory for Wrong {
     }
     async fn has_console_login(&self, name: &UserName) -> Result<bool, CallError> {
         self.right.has_console_login(name).await
-    }
-    async fn has_mfa_device(&self, name: &UserName) -> Result<bool, CallError> {
-        self.right.has_mfa_device(name).await
     }
     async fn leftovers(&self, name: &UserName) -> Result<Vec<Leftover>, CallError> {
         match self.flaw {
@@ -317,26 +254,18 @@ impl Vault for Wrong {
     async fn get(&self, name: &ParameterName) -> Result<Option<ParameterValue>, CallError> {
         match Vault::get(&self.right, name).await {
             Err(_) if self.flaw == Flaw::ErrorMeansNoParameter => Ok(None),
-            // So that none looks older than what the program has written.
-            Ok(Some(value)) if self.flaw == Flaw::BelievesEveryParameter => {
-                let version = Version { modified: self.right.now(), number: u64::MAX };
-                Ok(Some(ParameterValue { version, ..value }))
-            }
             answer => answer,
         }
     }
-    async fn tier(&self, name: &ParameterName) -> Result<Option<Tier>, CallError> {
-        self.right.tier(name).await
-    }
-    async fn put(&self, name: &ParameterName, text: &Secret, tier: Tier) -> Result<Written, CallError> {
+    async fn put(&self, name: &ParameterName, text: &Secret) -> Result<Receipt, CallError> {
         let document = KeyDocument::parse(text).ok().filter(|_| self.flaw == Flaw::PublishesCurrentOnly);
         let text = match document {
             Some(document) => KeyDocument { pending: None, ..document }.to_text(),
             None => text.clone(),
         };
-        match Vault::put(&self.right, name, &text, tier).await {
+        match Vault::put(&self.right, name, &text).await {
             Err(error) if self.flaw == Flaw::BelievesPut && error.fault == Fault::Indeterminate => {
-                Ok(Written::default())
+                Ok(Receipt::default())
             }
             answer => answer,
         }
@@ -357,7 +286,6 @@ impl Identity for Wrong {
     async fn prove(&self, key: &AccessKeyId, secret: &Secret) -> Result<Proof, CallError> {
         match self.flaw {
             Flaw::ProvesNothing => Ok(Proof::Accepted),
-            Flaw::ProvesOnce if self.was_accepted(key) => Ok(Proof::Accepted),
             _ => self.right.prove(key, secret).await,
         }
     }
@@ -455,7 +383,6 @@ impl StateStore for Wrong {
         if self.flaw == Flaw::ForgetsRemovals {
             records.retain(|record| !record.id.starts_with("removal/"));
         }
-        self.forge_leadership(&mut records);
         Ok(records)
     }
     async fn get(&self, id: &str) -> Result<Option<Record>, CallError> {
@@ -499,61 +426,16 @@ impl Clock for Wrong {
         self.right.skew_millis().filter(|_| self.flaw != Flaw::TrustsClock)
     }
     fn random(&self) -> u64 {
-        if self.flaw == Flaw::DrawsNoNonce { 0 } else { self.right.random() }
-    }
-    fn key_material(&self) -> Option<[u8; 32]> {
-        self.right.key_material()
+        self.right.random()
     }
 }
 
 impl Wrong {
-    /// Misunderstands the policies of a user.
-    fn misread(&self, glance: &mut Glance) {
-        let policies = &mut glance.attached_policies;
-        if self.flaw == Flaw::QuarantinesByName {
-            policies.iter_mut().filter(|arn| *arn == NAMESAKE).for_each(|arn| *arn = AWS.to_owned());
-        }
-        if self.flaw == Flaw::QuarantinesAtFirstSight {
-            let now = self.right.monotonic();
-            let mut listed = self.listed.lock().expect("nobody panics");
-            let first = *listed.entry(glance.user.id.clone()).or_insert(now);
-            if now < first + UNSEEN {
-                policies.retain(|arn| arn != AWS);
-            }
-        }
-    }
-
-    /// What the state table says of its leadership is not what it holds.
-    fn forge_leadership(&self, records: &mut Vec<Record>) {
-        let beside = self.right.beside().is_some();
-        let forged = match self.flaw {
-            Flaw::BelievesThePast => !beside,
-            Flaw::IgnoresSettings | Flaw::TakesAnyStateTable => beside,
-            _ => false,
-        };
-        let id = format!("{}{}", leaderships::PREFIX, self.right.world().table.arn());
-        let known = records.iter().position(|record| record.id == id);
-        if !forged || known.is_some() == (self.flaw != Flaw::IgnoresSettings) {
-            return;
-        }
-        let leadership = Leadership { first: Timestamp::default(), settings: self.settings.clone() };
-        let body = serde_json::to_string(&leadership).expect("texts and a time");
-        records.retain(|record| record.id != id);
-        records.push(Record { id, body, token: 0 });
-    }
-
     fn claim(&self, user: &mut User) {
-        let world = self.right.world();
-        let told = |key| user.tags.get(key).map(String::as_str);
-        let named = told(TABLE) == Some(world.table.name.as_str());
-        let taken = match self.flaw {
-            Flaw::OwnsAll => told(TABLE).is_some(),
-            Flaw::OwnsByName => named,
-            Flaw::IgnoresSeal => named && told(TABLE_ARN) == Some(world.table.arn().as_str()),
-            _ => false,
-        };
-        if taken {
-            user.tags.extend(world.forged_tags(&user.name, user.created).unwrap_or_default());
+        let table = "iam-user-controller:table";
+        if self.flaw == Flaw::OwnsAll && user.tags.contains_key(table) {
+            let ours = self.right.account().lock().table.name.clone();
+            user.tags.insert(table.to_owned(), ours);
         }
     }
 }
@@ -600,11 +482,9 @@ pub(crate) fn run(seed: u64, scenario: &Scenario, flaw: Flaw) -> Report {
     flaw.settings(&mut settings);
     harness::run(seed, scenario, |right, shutdown| {
         let (holder, settings) = (program::holder(&right), program::settings_of(&right, &settings));
-        let (secret, stream, table, listed) = Default::default();
-        let beside = right.beside();
-        let own = beside.map_or(settings.clone(), |beside| beside.settings(&settings)).fingerprint();
-        let wrong = Wrong { right, flaw, settings: own, secret, stream, table, listed };
-        program::start(wrong, settings, Registry::new(), beside, holder, shutdown)
+        let (secret, stream, table) = Default::default();
+        let wrong = Wrong { right, flaw, secret, stream, table };
+        program::process(wrong, settings, Registry::new(), holder, shutdown)
     })
 }
 

@@ -1,4 +1,4 @@
-//! The whole account, page by page.
+//! The whole account, a thousand users a page.
 
 use aws_sdk_iam::Client;
 use aws_sdk_iam::types::{EntityType, UserDetail};
@@ -11,13 +11,16 @@ use crate::ports::{CallError, Page};
 
 const CALL: &str = "iam:GetAccountAuthorizationDetails";
 
+/// IAM: a page has at most this many entries.
+const PAGE: i32 = 1_000;
+
 /// One page. An entry that lacks what makes a user is left out: a glance is a hint, and whoever acts
 /// on one looks again.
-pub(super) async fn page(client: &Client, token: Option<&str>, most: u32) -> Result<Page<Glance>, CallError> {
+pub(super) async fn page(client: &Client, token: Option<&str>) -> Result<Page<Glance>, CallError> {
     let output = client
         .get_account_authorization_details()
         .filter(EntityType::User)
-        .set_max_items(i32::try_from(most).ok())
+        .max_items(PAGE)
         .set_marker(token.map(str::to_owned))
         .send()
         .await
@@ -35,11 +38,10 @@ fn glance(detail: UserDetail) -> Option<Glance> {
         user: User {
             name,
             id: UserId(detail.user_id?),
-            path: detail.path.unwrap_or_else(|| "/".to_owned()),
             created: dated(CALL, detail.create_date.as_ref()).ok()?,
             boundary: detail.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn),
             tags: users::tags(detail.tags),
         },
-        attached_policies: attached.into_iter().filter_map(|policy| policy.policy_arn).collect(),
+        attached_policies: attached.into_iter().filter_map(|policy| policy.policy_name).collect(),
     })
 }

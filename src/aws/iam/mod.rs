@@ -23,10 +23,9 @@ use crate::ports::{CallError, Directory, Fault, MintedKey, NewUser, Page, Receip
 /// IAM.
 #[derive(Clone, Debug)]
 pub struct Iam {
-    /// For reads. They are sent once, as changes are: whoever paces them repeats them.
+    /// For reads, which the SDK repeats.
     reads: Client,
-    /// For pages of the whole account, which take long.
-    pages: Client,
+    /// For changes, which are sent once.
     changes: Client,
     clock: SystemClock,
 }
@@ -38,8 +37,7 @@ impl Iam {
             Client::from_conf(config.interceptor(watch.clone()).interceptor(WholeAnswers).build())
         };
         Self {
-            reads: client(limits::once(limits::READ_ATTEMPT)),
-            pages: client(limits::once(limits::LONGEST_PAGE)),
+            reads: client(limits::read()),
             changes: client(limits::once(limits::LONGEST_CHANGE)),
             clock: watch.clock().clone(),
         }
@@ -47,8 +45,8 @@ impl Iam {
 }
 
 impl Directory for Iam {
-    async fn glance(&self, token: Option<&str>, most: u32) -> Result<Page<Glance>, CallError> {
-        glance::page(&self.pages, token, most).await
+    async fn glance(&self, token: Option<&str>) -> Result<Page<Glance>, CallError> {
+        glance::page(&self.reads, token).await
     }
 
     async fn user(&self, name: &UserName) -> Result<Option<User>, CallError> {
@@ -68,10 +66,6 @@ impl Directory for Iam {
                 error => Err(error),
             },
         }
-    }
-
-    async fn has_mfa_device(&self, name: &UserName) -> Result<bool, CallError> {
-        Ok(!teardown::mfa_devices(&self.reads, name.as_str()).await?.is_empty())
     }
 
     async fn leftovers(&self, name: &UserName) -> Result<Vec<Leftover>, CallError> {

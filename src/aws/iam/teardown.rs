@@ -52,7 +52,7 @@ where
     }
 }
 
-pub(super) async fn mfa_devices(client: &Client, name: &str) -> Result<Vec<Leftover>, CallError> {
+async fn mfa_devices(client: &Client, name: &str) -> Result<Vec<Leftover>, CallError> {
     const CALL: &str = "iam:ListMFADevices";
     pages::all(CALL, |marker| async move {
         let answer = client.list_mfa_devices().user_name(name).set_marker(marker).send().await;

@@ -20,7 +20,6 @@ pub(super) async fn get(client: &Client, name: &UserName) -> Result<Option<User>
             Ok(Some(User {
                 name,
                 id: UserId(user.user_id),
-                path: user.path,
                 created: dated(CALL, Some(&user.create_date))?,
                 boundary: user.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn),
                 tags: tags(user.tags),

@@ -8,11 +8,11 @@ use super::super::plan::Evidence;
 use super::super::user::{FoldedName, UserId, UserName};
 
 /// The names and ids that are remembered take no more than this in the stored record. With names of
-/// 20 characters that is 5,800 users; IAM has room for 5,000 in an account.
+/// 20 characters that is 7,000 users; IAM has room for 5,000 in an account.
 pub const MAX_BYTES: usize = 350_000;
 
-/// `["","",4294967295],` around a name and an id, with its mark.
-const PUNCTUATION: usize = 19;
+/// `["",""],` around a name and an id.
+const PUNCTUATION: usize = 8;
 
 /// How far a deletion has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -52,11 +52,6 @@ pub(super) struct Case {
     pub(super) user: UserId,
     pub(super) grounds: Grounds,
     pub(super) standing: Standing,
-    /// When it came onto the list of those that are held, see [`Brake::mark_additions`]; 0 while it is not
-    /// on it.
-    ///
-    /// [`Brake::mark_additions`]: super::Brake::mark_additions
-    pub(super) listed: u32,
 }
 
 impl Case {
@@ -117,8 +112,7 @@ impl Cases {
         }
         self.remove(&folded);
         let announced = self.unannounce(&folded);
-        let standing = Standing::Wanted;
-        let case = Case { name: name.clone(), user: user.clone(), grounds, standing, listed: 0 };
+        let case = Case { name: name.clone(), user: user.clone(), grounds, standing: Standing::Wanted };
         if !self.insert(case) {
             return Wanted::NoRoom;
         }
@@ -202,21 +196,6 @@ impl Cases {
         if let Some(case) = self.of.get_mut(&name.folded()) {
             case.standing = Standing::Granted;
         }
-    }
-
-    /// Marks those that are held and were not before; takes the mark off those that are not held any more.
-    /// Whether there was one to be marked.
-    pub(super) fn mark(&mut self, held: impl Fn(Grounds) -> bool, mark: u32) -> bool {
-        let mut any = false;
-        for case in self.of.values_mut() {
-            if case.standing != Standing::Wanted || !held(case.grounds) {
-                case.listed = 0;
-            } else if case.listed == 0 {
-                case.listed = mark;
-                any = true;
-            }
-        }
-        any
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Case> {

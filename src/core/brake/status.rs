@@ -40,8 +40,6 @@ pub struct Status {
     pub holds: Vec<Hold>,
     /// How many users would be deleted, were they not held.
     pub held: usize,
-    /// What `deletions resume` is told, to let these go and nothing that is added later.
-    pub digest: Option<String>,
     /// The first of their names, in byte order of the folded names; [`LISTED`] at most.
     pub names: Vec<UserName>,
     /// How many wait for the batch to be weighed.
@@ -91,7 +89,6 @@ impl Brake {
         Status {
             holds: self.holds(),
             held,
-            digest: self.digest().map(String::from),
             names: self.held().take(LISTED).cloned().collect(),
             waiting: wanted - held,
             announced: self.cases.announced().count(),

@@ -18,11 +18,6 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_secs(1_767_225_600 + seconds)
 }
 
-/// The operator lets go whatever is held.
-fn resume(brake: &mut Brake, now: Timestamp) -> Vec<UserName> {
-    brake.resume(Consent::All, now).unwrap()
-}
-
 fn name(user: usize) -> UserName {
     UserName::parse(&format!("User-{user}")).unwrap()
 }
@@ -237,7 +232,7 @@ fn four_thousand_of_five_thousand() {
 
         gone_rows.for_each(|user| brake.withdraw(&name(user)));
         assert_eq!(causes(&brake), [], "{case}: nothing that was held is wanted any more");
-        assert_eq!(resume(&mut brake, at(400)), [], "{case}");
+        assert_eq!(brake.resume(at(400)), [], "{case}");
         assert_eq!(brake.judge(at(9_999), Some(5_000), SETTINGS), [], "{case}");
         assert_eq!(brake.wanted().count(), 0, "{case}");
     }
@@ -273,7 +268,7 @@ fn a_resumption_is_for_what_is_held_now() {
     let mut brake = Brake::default();
     assert_eq!(sweep(&mut brake, 0..15, at(0), 20), Held(Budget));
     brake.announce(&name(90), at(0));
-    assert_eq!(resume(&mut brake, at(60)).len(), 15);
+    assert_eq!(brake.resume(at(60)).len(), 15);
     brake = restarted(&brake);
     assert_eq!(causes(&brake), []);
 
@@ -323,7 +318,7 @@ fn what_was_cleared_is_held_again_when_the_table_is_empty() {
     assert_eq!(sweep(&mut brake, 0..3, at(0), 100), Go);
     brake.sweep_saw(0, 100, 100, at(1));
     assert_eq!(orphaned(&mut brake, 0, at(1), 100), Held(EmptyTable));
-    assert_eq!(resume(&mut brake, at(2)).len(), 3);
+    assert_eq!(brake.resume(at(2)).len(), 3);
     brake.sweep_saw(0, 100, 100, at(3));
     assert_eq!(orphaned(&mut brake, 0, at(4), 100), Go, "a person said so");
     assert_eq!(orphaned(&mut brake, 7, at(4), 100), Held(EmptyTable));
@@ -357,7 +352,7 @@ fn a_granted_orphan_that_is_asked_for_again_is_held_while_the_table_is_in_doubt(
     brake.table_seen("arn", "two", at(1));
     assert_eq!(orphaned(&mut brake, 0, at(1), 100), Held(Identity));
     assert_eq!(brake.granted().count(), 0);
-    assert_eq!(resume(&mut brake, at(2)), [name(0)], "it is among those that a person decides about");
+    assert_eq!(brake.resume(at(2)), [name(0)], "it is among those that a person decides about");
     assert_eq!(orphaned(&mut brake, 0, at(2), 100), Go);
 
     let mut brake = granted();
@@ -396,7 +391,7 @@ fn another_table_holds_everything() {
 
     brake.table_seen("arn:aws:dynamodb:us-east-1:123456789012:table/users", "four", at(7));
     assert_eq!(removed(&mut brake, 10, at(7), 100), Held(Identity));
-    assert_eq!(resume(&mut brake, at(7)).len(), 3, "1, 2 and 10");
+    assert_eq!(brake.resume(at(7)).len(), 3, "1, 2 and 10");
     brake.table_seen("arn:aws:dynamodb:us-east-1:123456789012:table/users", "four", at(8));
     assert_eq!(causes(&brake), [], "the new one is believed");
     brake.table_seen(ARN, "one", at(9));
@@ -430,7 +425,7 @@ fn what_is_decided_is_stored_at_once_and_who_is_merely_wanted_later() {
     assert!(!late(&remove(10)), "the hold begins");
     assert!(late(&remove(11)), "held, too");
     assert!(late(&|brake| brake.withdraw(&name(11))), "its row is back");
-    assert!(!late(&|brake| drop(resume(brake, at(1)))), "licensed");
+    assert!(!late(&|brake| drop(brake.resume(at(1)))), "licensed");
     assert!(!late(&remove(10)), "granted");
     assert!(!late(&see("others")), "another table");
     assert!(!late(&|brake| brake.sweep_saw(0, 50, 0, at(2))), "it is empty");
@@ -630,7 +625,7 @@ impl World {
                 self.brake = stored;
             }
             Event::Resume => {
-                let licensed = resume(&mut self.brake, self.now);
+                let licensed = self.brake.resume(self.now);
                 let lives = |user: usize| self.users.get(&user).map(|life| (user, *life));
                 self.licensed.extend((0..USERS).filter(|u| licensed.contains(&name(*u))).filter_map(lives));
                 self.same_table = true;

@@ -8,10 +8,9 @@ use super::super::time::Timestamp;
 use super::super::user::{UserId, UserName};
 use super::budget::Spent;
 use super::cases::{Case, Cases, Grounds, Standing};
-use super::list::List;
 use super::{Batch, Brake, SweepSeen, TableIdentity};
 
-/// The record's form. Users of one standing are listed together, each as `[name, id, mark]`, so that an
+/// The record's form. Users of one standing are listed together, each as `[name, id]`, so that an
 /// account's worth of them fits into one item.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Wire {
@@ -25,19 +24,14 @@ pub(super) struct Wire {
     other_table: Option<(TableIdentity, Timestamp)>,
     resumed: Option<Timestamp>,
     sweep: Option<SweepSeen>,
-    #[serde(default)]
-    listed: List,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Group {
     standing: Standing,
     grounds: Grounds,
-    users: Vec<Listed>,
+    users: Vec<(String, UserId)>,
 }
-
-/// A user's name, its id, and its mark on the list of those that are held.
-type Listed = (String, UserId, u32);
 
 /// The stored record is not one that the brake wrote.
 #[derive(Debug, thiserror::Error)]
@@ -50,10 +44,10 @@ pub(super) enum Unreadable {
 
 impl From<Brake> for Wire {
     fn from(brake: Brake) -> Self {
-        let mut groups: BTreeMap<(Standing, Grounds), Vec<Listed>> = BTreeMap::new();
+        let mut groups: BTreeMap<(Standing, Grounds), Vec<(String, UserId)>> = BTreeMap::new();
         for case in brake.cases.all() {
             let group = groups.entry((case.standing, case.grounds)).or_default();
-            group.push((case.name.to_string(), case.user.clone(), case.listed));
+            group.push((case.name.to_string(), case.user.clone()));
         }
         let group = |((standing, grounds), users)| Group { standing, grounds, users };
         Self {
@@ -67,7 +61,6 @@ impl From<Brake> for Wire {
             other_table: brake.other_table,
             resumed: brake.resumed,
             sweep: brake.sweep,
-            listed: brake.listed,
         }
     }
 }
@@ -79,8 +72,8 @@ impl TryFrom<Wire> for Brake {
         let parse = |name: String| UserName::parse(&name).map_err(|_| Unreadable::Name(name));
         let mut cases = Cases::default();
         for Group { standing, grounds, users } in wire.users {
-            for (name, user, listed) in users {
-                let case = Case { name: parse(name)?, user, grounds, standing, listed };
+            for (name, user) in users {
+                let case = Case { name: parse(name)?, user, grounds, standing };
                 if !cases.insert(case) {
                     return Err(Unreadable::TooMany);
                 }
@@ -101,7 +94,6 @@ impl TryFrom<Wire> for Brake {
             other_table: wire.other_table,
             resumed: wire.resumed,
             sweep: wire.sweep,
-            listed: wire.listed,
         })
     }
 }

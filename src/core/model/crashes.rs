@@ -5,13 +5,11 @@ use super::super::plan::{Next, State};
 use super::states;
 use super::world::{Fault, Stale, World, rests_as};
 
-const READS: [Stale; 6] = [
-    Stale { user: false, keys: false, parameter: false },
-    Stale { user: true, keys: false, parameter: false },
-    Stale { user: false, keys: true, parameter: false },
-    Stale { user: true, keys: true, parameter: false },
-    Stale { user: false, keys: false, parameter: true },
-    Stale { user: true, keys: true, parameter: true },
+const READS: [Stale; 4] = [
+    Stale { user: false, keys: false },
+    Stale { user: true, keys: false },
+    Stale { user: false, keys: true },
+    Stale { user: true, keys: true },
 ];
 
 /// Runs until all is done, sweeps included.
@@ -21,14 +19,8 @@ fn finish(world: &mut World) -> Result<(), String> {
         world.sweep += 1;
         plan = world.settle()?;
     }
-    // AWS's policy stays until a person detaches it.
-    let quarantined = world.memory.quarantine.is_some();
-    match plan.next {
-        Next::Rest { state: Some(State::Ready) | None, .. } if !quarantined => return Ok(()),
-        Next::Rest { state: Some(State::Blocked), .. } if quarantined && plan.rule == "quarantined" => {
-            return Ok(());
-        }
-        _ => {}
+    if let Next::Rest { state: Some(State::Ready) | None, .. } = plan.next {
+        return Ok(());
     }
     Err(format!("ends as {:?} by {}: {}", rests_as(&plan), plan.rule, plan.why))
 }

@@ -39,7 +39,7 @@ impl Walk {
 }
 
 /// A state in a few lines.
-pub(super) fn brief(world: &World) -> String {
+fn brief(world: &World) -> String {
     format!(
         "row {:?}, user {:?}\n  keys {:?}\n  stored {:?}\n  memory {:?}\n  now {}, clock {}",
         world.desired, world.user, world.keys, world.stored, world.memory, world.now, world.clock_trusted

@@ -1,20 +1,16 @@
 //! What must hold before every step, and when a user is at rest. Each is said from the contract,
 //! about the world as it is, and not with the planner's own words.
 
-use std::time::Duration;
-
 use super::super::document::KeyDocument;
 use super::super::memory::{MINT_FRESH, MINT_SLACK, MINT_WINDOW, Mint};
-use super::super::observed::{Key, Leftover, Observed, SignIn, Stored, Tags, User};
-use super::super::ownership::tests::ARN;
+use super::super::observed::{Key, Leftover, Observed, Stored, Tags, User};
 use super::super::plan::{Desired, Evidence, Next, Plan, State};
-use super::super::policy::{Adopt, CompromisedKeys, ForeignKeys, OrphanScope};
-use super::super::seal::NEAR;
+use super::super::policy::{ForeignKeys, OrphanScope};
 use super::super::step::Step;
 use super::super::tags;
 use super::super::time::Timestamp;
 use super::super::user::{AccessKeyId, UserId};
-use super::world::{BOUNDARY, Stale, World, ours};
+use super::world::{BOUNDARY, Stale, World};
 
 type Verdict = Result<(), String>;
 
@@ -27,13 +23,7 @@ pub(super) fn before(world: &World, observed: &Observed, plan: &Plan) -> Verdict
     let checked = match &plan.next {
         Next::Do(step) => change(world, step),
         Next::AskToDelete(id, evidence) => ask_to_delete(world, observed, id, *evidence),
-        Next::Prove
-        | Next::ReadTier
-        | Next::ProveLater { .. }
-        | Next::ListLeftovers
-        | Next::AskSignIn
-        | Next::WaitUntil(..)
-        | Next::Rest { .. } => Ok(()),
+        Next::Prove | Next::ListLeftovers | Next::WaitUntil(..) | Next::Rest { .. } => Ok(()),
     };
     checked.map_err(|what| format!("{what}: rule {} plans {:?}", plan.rule, plan.next))
 }
@@ -64,8 +54,7 @@ fn change(world: &World, step: &Step) -> Verdict {
             let evidence = world.memory.remove_parameter || world.memory.revoke_before.is_some();
             demand(evidence, "there is evidence of a removal")
         }
-        Step::Adopt { tags } => adopt(world, tags),
-        Step::RestoreBoundary { .. } | Step::Remove { .. } => Ok(()),
+        Step::Adopt { .. } | Step::RestoreBoundary { .. } | Step::Remove { .. } => Ok(()),
     }
 }
 
@@ -87,48 +76,22 @@ fn ownership(world: &World, step: &Step) -> Verdict {
     }
     demand(user.name == world.name, "a user of another spelling is left alone")?;
     demand(world.desired == Desired::Present, "a user without a row is left alone")?;
-    let owned = is_ours(user);
+    let owned = tags::owned(&user.tags, &world.policy.table);
     demand(owned || matches!(step, Step::Adopt { .. }), "a user that is not owned is left alone")
 }
 
-/// Whether the user carries exactly the tags that the controller writes, with the seal of its name and life.
-fn is_ours(user: &User) -> bool {
-    let wanted = ours().tags(&user.name, user.created);
-    let seal = user.tags.get(tags::SEAL).and_then(|seal| seal.rsplit_once('.'));
-    let Some((at, _)) = seal.and_then(|(at, mac)| Some((Timestamp::parse(at)?, mac))) else { return false };
-    let near = at.since(user.created) <= NEAR && user.created.since(at) <= NEAR;
-    let made = ours().tags(&user.name, at);
-    near && wanted.keys().all(|key| user.tags.get(key) == made.get(key))
-}
-
 /// Whether the user may be deleted at all: owned ones; where the whole account is swept, those that
-/// carry none of our tags; and, unless they are included or a REMOVE record tells of them, nobody with a
-/// console login, once what the user has is `listed`.
+/// belong to no other table; and of these, unless they are included, nobody with a console login,
+/// once what the user has is `listed`.
 fn may_go(world: &World, user: &User, listed: bool) -> bool {
-    let ours = |key: &String| key.starts_with(tags::OURS) || key == tags::MANAGED_BY;
-    let stranger = !user.tags.keys().any(ours);
-    let removed = is_ours(user) && world.memory.revoke_before.is_some_and(|removed| user.created <= removed);
+    let tag = |name: &str| user.tags.get(name).map(String::as_str);
+    if tag(tags::MANAGED_BY) == Some(tags::CONTROLLER) && tag(tags::TABLE) == Some("users") {
+        return true;
+    }
     let person = listed && world.leftovers.contains(&Leftover::LoginProfile);
-    let in_scope = is_ours(user) || stranger && world.policy.orphan_scope == OrphanScope::Account;
-    in_scope && (!person || removed || world.policy.include_console_users)
-}
-
-/// A user is taken over only as the contract says, and is owned then.
-fn adopt(world: &World, tags: &Tags) -> Verdict {
-    let user = world.user.as_ref().ok_or("there is a user")?;
-    let mut after = user.clone();
-    after.tags.extend(tags.clone());
-    demand(is_ours(&after), "an adopted user is owned")?;
-    let other = user.tags.get(tags::TABLE_ARN).filter(|arn| *arn != ARN);
-    let other = other.or_else(|| user.tags.get(tags::TABLE).filter(|table| *table != "users"));
-    let named = other.is_none_or(|other| world.policy.adopt_from.contains(other));
-    demand(named, "a user of another table is left alone")?;
-    demand(world.policy.adopt != Adopt::Never, "users.adopt allows it")?;
-    let tagged = world.keys.iter().any(|key| tags::key_tag(&user.tags, &key.id).is_some());
-    let below = world.policy.adopt_paths.iter().any(|path| user.path.starts_with(path));
-    let SignIn { console, mfa } = world.sign_in();
-    let machine = tagged && below && !console && !mfa;
-    demand(machine || world.policy.adopt == Adopt::Always, "no person, and nobody elsewhere, is taken over")
+    world.policy.orphan_scope == OrphanScope::Account
+        && tag(tags::TABLE).is_none_or(|table| table == "users")
+        && (!person || world.policy.include_console_users)
 }
 
 fn boundary(world: &World) -> Verdict {
@@ -147,9 +110,7 @@ fn create_key(world: &World) -> Verdict {
 }
 
 fn compromised(world: &World, key: &AccessKeyId) -> bool {
-    let case = world.memory.quarantine.as_ref();
-    let leaked = case.is_some_and(|case| case.appeared && case.keys.contains(key));
-    leaked && world.policy.compromised == CompromisedKeys::Replace
+    world.memory.compromised.contains(key)
 }
 
 /// Every reason for which a key may be taken away; each is proven anew from the world.
@@ -185,8 +146,7 @@ fn expired(world: &World, created: Timestamp, id: &AccessKeyId) -> Verdict {
     let published = match (&world.stored, world.current()) {
         (Stored::Document { modified, .. }, Some(current)) => {
             demand(current.active, "the key that stays works")?;
-            // A key that is not published within 60 s and 5 min is deleted.
-            (*modified).min(current.created + Duration::from_secs(360))
+            *modified
         }
         _ => {
             let user = world.user.as_ref().ok_or("there is a user")?;
@@ -209,36 +169,15 @@ fn hand(world: &World) -> Option<&AccessKeyId> {
     }
 }
 
-/// AWS has accepted the new key three times in a row, and for `keys.verify_for` when it replaces one that works.
-fn proven(world: &World) -> Verdict {
-    if !world.policy.verify {
-        return Ok(());
-    }
-    demand(world.accepted.len() >= 3, "the new key was accepted three times in a row")?;
-    let works = |key: &&Key| key.active && !compromised(world, &key.id);
-    let span = world.accepted.last().zip(world.accepted.first()).map(|(last, first)| last.since(*first));
-    let long = span.is_some_and(|span| span >= world.policy.verify_for);
-    demand(
-        long || world.current().filter(works).is_none() || world.stale.keys,
-        "a rotation was proven for keys.verify_for",
-    )
-}
-
 fn publish(world: &World, new: &KeyDocument, minted: Option<&AccessKeyId>) -> Verdict {
-    demand(!matches!(world.stored, Stored::Locked { .. }), "what cannot be read is not written over")?;
     let old = world.stored.document();
-    // It arrived without an answer, and a late read does not show it yet.
-    if old == Some(new) {
-        return Ok(());
-    }
     let lives = |id: &AccessKeyId| world.key(id).is_some();
     match minted {
         Some(id) => {
             let Mint::InHand(hand) = &world.memory.mint else {
                 return Err("the new key is in hand".to_owned());
             };
-            demand(hand.id == *id && hand.rejected.is_none(), "the key in hand is published")?;
-            proven(world)?;
+            demand(hand.id == *id && hand.proven && hand.rejected.is_none(), "the new key is proven")?;
             demand(new.current_id() == Some(id), "the new key becomes current")?;
             let before = old.and_then(KeyDocument::current_id).filter(|id| lives(id));
             demand(before.is_none_or(|before| new.pending_id() == Some(before)), "the old key stays readable")
@@ -268,7 +207,7 @@ fn ask_to_delete(world: &World, observed: &Observed, id: &UserId, evidence: Evid
     demand(world.own_user.as_ref() != Some(id), "the controller's own user is left alone")?;
     match evidence {
         Evidence::RemoveRecord(removed) => {
-            demand(is_ours(user), "only an owned user is removed")?;
+            demand(tags::owned(&user.tags, &world.policy.table), "only an owned user is removed")?;
             demand(user.name == world.name, "a user of another spelling has another row")?;
             demand(world.memory.revoke_before == Some(removed), "there is a record")?;
             let older = user.created < removed;
@@ -313,7 +252,7 @@ pub(super) fn at_rest(world: &World, plan: &Plan) -> Verdict {
 fn ready(world: &World) -> Verdict {
     let user = world.user.as_ref().ok_or("there is a user")?;
     demand(world.desired == Desired::Present, "there is a row")?;
-    demand(is_ours(user), "it is owned")?;
+    demand(tags::owned(&user.tags, &world.policy.table), "it is owned")?;
     boundary(world)?;
     demand(published(world), "a working key is published")?;
     let rotating = world.current().is_some_and(|key| world.now >= key.created + world.policy.rotate_after);
@@ -345,16 +284,8 @@ fn blocked(world: &World) -> bool {
     };
     let foreign = world.keys.iter().any(|key| unknown(&key.id) && !world.minted.contains(&key.id));
     let deactivated = world.current().is_some_and(|key| !key.active);
-    // Written over, the document of a key that works would be lost for good.
-    let current = |key: &Key| {
-        let tags = world.user.as_ref().map(|user| &user.tags);
-        key.active && tags.is_some_and(|tags| tags::key_tag(tags, &key.id) == Some(tags::KeyTag::Current))
-    };
-    let unreadable = matches!(world.stored, Stored::Unreadable { .. }) && world.keys.iter().any(current);
     deactivated
-        || world.memory.quarantine.is_some()
-        || unreadable
-        || world.stored.is_closed()
+        || world.stored == Stored::NotSecure
         || world.keys.len() >= 2 && !published(world)
         || foreign
         || world.keys.len() >= 2 && world.current().is_some_and(|key| compromised(world, &key.id))

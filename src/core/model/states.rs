@@ -12,16 +12,15 @@
 
 use std::time::Duration;
 
-use super::super::document::{KeyDocument, Members};
+use super::super::document::KeyDocument;
 use super::super::memory::{Hand, Mint};
 use super::super::observed::{Leftover, Stored};
-use super::super::ownership::tests::OTHER_ARN;
 use super::super::plan::Desired;
 use super::super::policy::{Adopt, ForeignKeys, OrphanScope};
 use super::super::tags;
 use super::super::time::Timestamp;
 use super::super::user::UserName;
-use super::world::{DAY, World, at, key_id, ours, proofs, stored_key, user_id};
+use super::world::{DAY, World, at, key_id, stored_key, user_id};
 
 /// A key as it may be found: its age, whether AWS accepts it, and what its tag says.
 type KeyState = (Duration, bool, Option<&'static str>);
@@ -30,9 +29,6 @@ const SECONDS: Duration = Duration::from_secs(2);
 const YOUNG: Duration = Duration::from_secs(2 * 86_400);
 const DUE: Duration = Duration::from_secs(16 * 86_400);
 const OLD: Duration = Duration::from_secs(40 * 86_400);
-/// AWS has accepted the key in hand three times, and over all of `keys.verify_for`.
-const AT_ONCE: &[Duration] = &[SECONDS, SECONDS, SECONDS];
-const PROVEN: &[Duration] = &[Duration::from_secs(16), Duration::from_secs(8), Duration::from_secs(1)];
 /// When the `minting` tag was written, in states where it is fresh.
 const FRESH: Duration = Duration::from_secs(3);
 
@@ -71,7 +67,6 @@ fn stored_states(keys: u64, now: Timestamp) -> Vec<Stored> {
     let reason = "it is not JSON".to_owned();
     let mut all =
         vec![Stored::Missing, Stored::NotSecure, Stored::Unreadable { reason, modified: now - 20 * DAY }];
-    all.push(Stored::Locked { reason: "the KMS key is disabled".to_owned() });
     let names: Vec<Option<u64>> = [None, Some(9)].into_iter().chain((1..=keys).map(Some)).collect();
     for current in &names {
         for pending in &names {
@@ -79,7 +74,7 @@ fn stored_states(keys: u64, now: Timestamp) -> Vec<Stored> {
                 let document = KeyDocument {
                     current: current.map(|n| stored_key(&key_id(n))),
                     pending: pending.map(|n| stored_key(&key_id(n))),
-                    other: Members::default(),
+                    other: serde_json::Map::new(),
                 };
                 all.push(Stored::Document { document, modified: now - ago });
             }
@@ -88,25 +83,16 @@ fn stored_states(keys: u64, now: Timestamp) -> Vec<Stored> {
     all
 }
 
-/// AWS has accepted the key in hand at these times.
-fn hand(now: Timestamp, accepted: &[Duration], rejected: bool) -> Mint {
-    let accepted: Vec<Timestamp> = accepted.iter().map(|ago| now - *ago).collect();
+fn hand(now: Timestamp, proven: bool, rejected: bool) -> Mint {
     Mint::InHand(Hand {
         id: key_id(3),
         secret: stored_key(&key_id(3)).secret,
         opened: now - FRESH,
         minted: now - SECONDS,
-        proofs: proofs(&accepted),
+        proven,
         rejected: rejected.then(|| "AWS refused it".to_owned()),
         unanswered_put: rejected.then(|| now - SECONDS),
     })
-}
-
-/// When AWS has accepted the key in hand, as [`hand`] has it.
-fn accepted(mint: &Mint, now: Timestamp) -> Vec<Timestamp> {
-    let of = |ages: &[Duration]| ages.iter().map(|ago| now - *ago).collect::<Vec<_>>();
-    let Mint::InHand(hand) = mint else { return Vec::new() };
-    [AT_ONCE, PROVEN].into_iter().map(of).find(|times| hand.proofs == proofs(times)).unwrap_or_default()
 }
 
 /// The `minting` tag, and what the process remembers of the mint.
@@ -123,10 +109,9 @@ fn mint_states(now: Timestamp) -> Vec<(Option<String>, Mint)> {
         (Some((now + 400 * DAY).to_string()), Mint::Idle),
         (open.clone(), opened(false)),
         (open.clone(), opened(true)),
-        (open.clone(), hand(now, &[], false)),
-        (open.clone(), hand(now, AT_ONCE, false)),
-        (open.clone(), hand(now, PROVEN, false)),
-        (open, hand(now, &[], true)),
+        (open.clone(), hand(now, false, false)),
+        (open.clone(), hand(now, true, false)),
+        (open, hand(now, false, true)),
     ]
 }
 
@@ -138,26 +123,18 @@ enum Sight {
     Unsettled,
     Revoking,
     Compromised,
-    FoundQuarantined,
     BoundaryGone,
     ProofsRefused,
-    Advanced,
-    LateParameter,
-    ParameterDeleted,
 }
 
 impl Sight {
-    const OTHERS: [Sight; 10] = [
+    const OTHERS: [Sight; 6] = [
         Self::ClockOff,
         Self::Unsettled,
         Self::Revoking,
         Self::Compromised,
-        Self::FoundQuarantined,
         Self::BoundaryGone,
         Self::ProofsRefused,
-        Self::Advanced,
-        Self::LateParameter,
-        Self::ParameterDeleted,
     ];
 
     fn set(self, world: &mut World) {
@@ -167,12 +144,7 @@ impl Sight {
             Self::Unsettled => world.memory.last_change = Some(world.now - FRESH),
             Self::Revoking => world.policy.foreign = ForeignKeys::Revoke,
             Self::Compromised => {
-                let keys: Vec<_> = world.keys.iter().map(|key| key.id.clone()).collect();
-                world.quarantine(keys, true);
-            }
-            Self::FoundQuarantined => {
-                let keys: Vec<_> = world.keys.iter().map(|key| key.id.clone()).collect();
-                world.quarantine(keys, false);
+                world.memory.compromised = world.keys.iter().map(|key| key.id.clone()).collect();
             }
             Self::BoundaryGone => {
                 if let Some(user) = &mut world.user {
@@ -180,17 +152,6 @@ impl Sight {
                 }
             }
             Self::ProofsRefused => world.refuse_proofs = 20,
-            Self::Advanced => world.advanced = world.stored != Stored::Missing,
-            // A leader before us may have written it.
-            Self::LateParameter => {
-                world.stale.parameter = true;
-                world.memory.parameter.written_by_others(world.now - FRESH);
-            }
-            // Moments ago, by this process; where there is one, it was made after that.
-            Self::ParameterDeleted if world.stored == Stored::Missing => {
-                world.memory.parameter.deleted(world.now - FRESH, world.now - FRESH);
-            }
-            Self::ParameterDeleted => {}
         }
     }
 }
@@ -237,7 +198,6 @@ pub(super) fn lives(mut visit: impl FnMut(World)) {
                     if in_hand {
                         start.add_key(3, SECONDS);
                         start.minted.insert(key_id(3));
-                        start.accepted = accepted(&mint, start.now);
                     }
                     sight.set(&mut start);
                     visit(start);
@@ -253,38 +213,20 @@ enum Who {
     Nobody,
     Owned,
     Function,
-    /// As the function's, and somebody has its console password.
-    FunctionWithLogin,
-    /// As the function's, with an MFA device.
-    FunctionWithMfa,
-    /// As the function's, of a path that may not be adopted.
-    FunctionOfOtherPath,
     Administrator,
-    /// Tagged with all that another user has, the seal included.
-    Copied,
-    /// Owned but for its seal.
-    Unsealed,
     OwnedElsewhere,
-    /// Of a table that this one succeeds.
-    Moved,
     OwnPrincipal,
     OwnedOwnPrincipal,
     OtherSpelling,
 }
 
 impl Who {
-    const ALL: [Who; 14] = [
+    const ALL: [Who; 8] = [
         Self::Nobody,
         Self::Owned,
         Self::Function,
-        Self::FunctionWithLogin,
-        Self::FunctionWithMfa,
-        Self::FunctionOfOtherPath,
         Self::Administrator,
-        Self::Copied,
-        Self::Unsealed,
         Self::OwnedElsewhere,
-        Self::Moved,
         Self::OwnPrincipal,
         Self::OwnedOwnPrincipal,
         Self::OtherSpelling,
@@ -299,17 +241,12 @@ impl Who {
                 return;
             }
             Self::Owned => {}
-            Self::Function | Self::FunctionWithLogin | Self::FunctionWithMfa | Self::FunctionOfOtherPath => {
+            Self::Function => {
                 user.tags.retain(|key, _| key.starts_with("AKIA"));
             }
             Self::Administrator => user.tags.clear(),
-            Self::Copied => {
-                let another = UserName::parse("another").unwrap();
-                user.tags.extend(ours().tags(&another, user.created));
-            }
-            Self::Unsealed => drop(user.tags.remove(tags::SEAL)),
-            Self::OwnedElsewhere | Self::Moved => {
-                user.tags.insert(tags::TABLE_ARN.to_owned(), OTHER_ARN.to_owned());
+            Self::OwnedElsewhere => {
+                user.tags.insert(tags::TABLE.to_owned(), "others".to_owned());
             }
             Self::OwnPrincipal => user.tags.retain(|key, _| key.starts_with("AKIA")),
             Self::OwnedOwnPrincipal => {}
@@ -317,18 +254,6 @@ impl Who {
         }
         if matches!(self, Self::OwnPrincipal | Self::OwnedOwnPrincipal) {
             world.own_user = Some(user.id.clone());
-        }
-        if self == Self::FunctionOfOtherPath {
-            world.policy.adopt_paths = vec!["/bots/".to_owned(), "/robots/".to_owned()];
-        }
-        if self == Self::Moved {
-            world.policy.adopt_from = vec![OTHER_ARN.to_owned()];
-        }
-        if matches!(self, Self::Function | Self::FunctionWithMfa | Self::FunctionOfOtherPath | Self::Moved) {
-            world.leftovers.retain(|leftover| *leftover != Leftover::LoginProfile);
-        }
-        if self == Self::FunctionWithMfa {
-            world.leftovers.insert(0, Leftover::MfaDevice { serial: "GAHT12345678".to_owned() });
         }
     }
 }
@@ -387,11 +312,6 @@ pub(super) fn strangers(mut visit: impl FnMut(World)) {
                         world.memory.remove_parameter = !kept;
                         world.clock_trusted = clock;
                         world.memory.last_change = (!settled).then(|| world.now - FRESH);
-                        if who == Who::Nobody && orphan {
-                            // Its parameter went moments ago.
-                            world.stored = Stored::Missing;
-                            world.memory.parameter.deleted(world.now - FRESH, world.now - FRESH);
-                        }
                         world.memory.name_taken_since = taken.map(|ago| world.now - ago);
                         world.memory.name_taken_again = world.memory.name_taken_since;
                         visit(world);
@@ -406,27 +326,21 @@ pub(super) fn strangers(mut visit: impl FnMut(World)) {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scope {
     Owned,
-    OwnedWithoutLogin,
     Account,
     AccountWithoutLogin,
     AccountWithConsoleUsers,
 }
 
 impl Scope {
-    const ALL: [Scope; 5] = [
-        Self::Owned,
-        Self::OwnedWithoutLogin,
-        Self::Account,
-        Self::AccountWithoutLogin,
-        Self::AccountWithConsoleUsers,
-    ];
+    const ALL: [Scope; 4] =
+        [Self::Owned, Self::Account, Self::AccountWithoutLogin, Self::AccountWithConsoleUsers];
 
     fn set(self, world: &mut World) {
-        if !matches!(self, Self::Owned | Self::OwnedWithoutLogin) {
+        if self != Self::Owned {
             world.policy.orphan_scope = OrphanScope::Account;
         }
         world.policy.include_console_users = self == Self::AccountWithConsoleUsers;
-        if matches!(self, Self::OwnedWithoutLogin | Self::AccountWithoutLogin) {
+        if self == Self::AccountWithoutLogin {
             world.leftovers.retain(|leftover| *leftover != Leftover::LoginProfile);
         }
     }
@@ -439,20 +353,19 @@ type Flags = (Adopt, bool, Option<(u64, bool)>, bool, bool, bool, Option<Duratio
 fn flags(who: Who) -> Vec<Flags> {
     let adopts: &[Adopt] = match who {
         Who::Nobody | Who::Owned | Who::OwnedOwnPrincipal | Who::OtherSpelling => &[Adopt::Tagged],
-        Who::Function
-        | Who::FunctionWithLogin
-        | Who::FunctionWithMfa
-        | Who::FunctionOfOtherPath
-        | Who::Administrator
-        | Who::Copied
-        | Who::Unsealed
-        | Who::OwnedElsewhere
-        | Who::Moved
-        | Who::OwnPrincipal => &[Adopt::Never, Adopt::Tagged, Adopt::Always],
+        Who::Function | Who::Administrator | Who::OwnedElsewhere | Who::OwnPrincipal => {
+            &[Adopt::Never, Adopt::Tagged, Adopt::Always]
+        }
     };
     let taken: &[Option<Duration>] = match who {
         Who::Nobody => &[None, Some(FRESH), Some(DAY)],
-        _ => &[None],
+        Who::Owned
+        | Who::Function
+        | Who::Administrator
+        | Who::OwnedElsewhere
+        | Who::OwnPrincipal
+        | Who::OwnedOwnPrincipal
+        | Who::OtherSpelling => &[None],
     };
     // Who may be adopted has nothing to do with whom a sweep may delete.
     let scopes = |adopt: Adopt| if adopt == Adopt::Tagged { &Scope::ALL[..] } else { &[Scope::Owned] };
@@ -502,7 +415,7 @@ pub(super) fn turning_points() -> Vec<(&'static str, World)> {
     lost.set_tag(tags::MINTING, &(lost.now - FRESH).to_string());
     all.push(("lost mint", lost));
     let mut quarantined = World::settled(YOUNG);
-    quarantined.quarantine([key_id(1)], true);
+    quarantined.memory.compromised.insert(key_id(1));
     all.push(("compromised", quarantined));
     let mut foreign = World::settled(YOUNG);
     foreign.policy.foreign = ForeignKeys::Revoke;

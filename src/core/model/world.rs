@@ -3,15 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::super::document::{KeyDocument, Members, StoredKey};
+use super::super::document::{KeyDocument, StoredKey};
 use super::super::memory::{Hand, Memory, Mint, SETTLE};
-use super::super::observed::{Key, Leftover, Observed, SignIn, Stored, Tags, User};
-use super::super::ownership::{Ownership, tests::table};
-use super::super::parameter::{BELIEVED, Reading, Tier, Version};
+use super::super::observed::{Key, Leftover, Observed, Stored, Tags, User};
 use super::super::plan::{Desired, Next, Plan, State, View, plan};
-use super::super::policy::{Adopt, CompromisedKeys, ForeignKeys, Policy};
-use super::super::proofs::Proofs;
-use super::super::quarantine::Case;
+use super::super::policy::{Adopt, ForeignKeys, Policy};
 use super::super::secret::Secret;
 use super::super::step::Step;
 use super::super::tags;
@@ -21,13 +17,10 @@ use super::invariants;
 
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 pub(super) const BOUNDARY: &str = "arn:aws:iam::123456789012:policy/limit";
-/// Between a look that AWS refused something and the next.
-const PAUSE: Duration = Duration::from_secs(60);
 /// How long a call takes.
 const CALL: Duration = Duration::from_millis(200);
-/// Looks after which a user must be at rest. Each proof of a key is one, and each wait for the next: thirteen for a
-/// rotation.
-pub(super) const LOOKS: usize = 100;
+/// Looks after which a user must be at rest.
+pub(super) const LOOKS: usize = 60;
 /// With reads that are as late as they may be, a step is seen and repeated for some seconds.
 const LATE_LOOKS: usize = 400;
 
@@ -57,21 +50,11 @@ impl Fault {
     }
 }
 
-/// Which reads of IAM show the world of [`SETTLE`] ago, and whether those of SSM do.
+/// Which reads of IAM show the world of [`SETTLE`] ago.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Stale {
     pub(super) user: bool,
     pub(super) keys: bool,
-    pub(super) parameter: bool,
-}
-
-/// What was there before the change of that time.
-#[derive(Clone, Debug)]
-struct Past {
-    until: Timestamp,
-    user: Option<User>,
-    keys: Vec<Key>,
-    parameter: Reading,
 }
 
 /// What the process takes IAM to hold after its own last change, which reads may not show yet.
@@ -94,21 +77,12 @@ pub(super) struct World {
     pub(super) user: Option<User>,
     pub(super) keys: Vec<Key>,
     pub(super) stored: Stored,
-    /// How often the parameter was written in this life.
-    version: u64,
-    /// Whether it is an advanced one.
-    pub(super) advanced: bool,
     pub(super) leftovers: Vec<Leftover>,
     listed: Option<Vec<Leftover>>,
-    /// What was answered to the question whether it is a person's.
-    asked: Option<SignIn>,
     pub(super) memory: Memory,
     pub(super) sweep: u64,
     /// Proofs that AWS will refuse.
     pub(super) refuse_proofs: u32,
-    /// When AWS has accepted the key in hand since its last refusal.
-    pub(super) accepted: Vec<Timestamp>,
-    pub(super) stop_by: Option<Timestamp>,
     /// Keys that the model has minted.
     pub(super) minted: BTreeSet<AccessKeyId>,
     /// Tags under which a key was asked for.
@@ -119,11 +93,9 @@ pub(super) struct World {
     believed: Option<Believed>,
     /// Whether a reader has found a key that works, and nothing was removed since.
     was_published: bool,
-    past: Vec<Past>,
+    past: Vec<(Timestamp, Option<User>, Vec<Key>)>,
     late: Vec<(Timestamp, Step)>,
     serial: u64,
-    /// Steps that AWS refuses for ever.
-    refuses: Option<fn(&Step) -> bool>,
     /// The n-th change fails so.
     pub(super) fault: Option<(usize, Fault)>,
     /// Changes that were begun.
@@ -146,39 +118,23 @@ pub(super) fn user_id(n: u64) -> UserId {
 }
 
 pub(super) fn stored_key(id: &AccessKeyId) -> StoredKey {
-    StoredKey::new(id.clone(), Secret::new(format!("secret of {id}")))
-}
-
-/// The proofs of a key that AWS has accepted at these times.
-pub(super) fn proofs(accepted: &[Timestamp]) -> Proofs {
-    let mut proofs = Proofs::default();
-    accepted.iter().for_each(|at| proofs.accepted(*at, policy().verify_for));
-    proofs
+    StoredKey { id: id.clone(), secret: Secret::new(format!("secret of {id}")) }
 }
 
 fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_millis(time.as_millis() / 1_000 * 1_000)
 }
 
-/// The users table, under the key that the state table holds.
-pub(super) fn ours() -> Ownership {
-    table(1)
-}
-
 pub(super) fn policy() -> Policy {
     Policy {
-        ownership: ours(),
+        table: "users".to_owned(),
         boundary: Some(BOUNDARY.to_owned()),
         adopt: Adopt::Tagged,
-        adopt_paths: vec!["/".to_owned()],
-        adopt_from: Vec::new(),
         rotate_after: 15 * DAY,
         delete_after: 30 * DAY,
         min_overlap: 15 * DAY / 2,
         foreign: ForeignKeys::Report,
-        compromised: CompromisedKeys::Replace,
         verify: true,
-        verify_for: Duration::from_secs(15),
         verify_timeout: Duration::from_secs(60),
         orphan_scope: crate::core::policy::OrphanScope::Owned,
         include_console_users: false,
@@ -198,17 +154,11 @@ impl World {
             user: None,
             keys: Vec::new(),
             stored: Stored::Missing,
-            // A life that comes after it begins at 1 again.
-            version: 7,
-            advanced: false,
             leftovers: Vec::new(),
             listed: None,
-            asked: None,
             memory: Memory::default(),
             sweep: 1,
             refuse_proofs: 0,
-            accepted: Vec::new(),
-            stop_by: None,
             minted: BTreeSet::new(),
             asked_under: BTreeSet::new(),
             brake_open: true,
@@ -218,7 +168,6 @@ impl World {
             past: Vec::new(),
             late: Vec::new(),
             serial: 100,
-            refuses: None,
             fault: None,
             changes: 0,
             trace: Vec::new(),
@@ -229,14 +178,12 @@ impl World {
     /// An owned user without keys, as wanted but for them.
     pub(super) fn with_user() -> Self {
         let mut world = Self::new();
-        let created = at(-86_400 * 60);
-        let mut tags = ours().tags(&world.name, created);
+        let mut tags = tags::ownership("users");
         tags.insert(tags::MINTING.to_owned(), tags::NOT_MINTING.to_owned());
         world.user = Some(User {
             name: world.name.clone(),
             id: user_id(1),
-            path: "/".to_owned(),
-            created,
+            created: at(-86_400 * 60),
             boundary: Some(BOUNDARY.to_owned()),
             tags,
         });
@@ -272,7 +219,7 @@ impl World {
         let document = KeyDocument {
             current: current.map(|n| stored_key(&key_id(n))),
             pending: pending.map(|n| stored_key(&key_id(n))),
-            other: Members::default(),
+            other: serde_json::Map::new(),
         };
         self.stored = Stored::Document { document, modified: self.now - ago };
     }
@@ -280,23 +227,6 @@ impl World {
     /// What the last look has found on the user besides keys, if it looked.
     pub(super) fn see_leftovers(&mut self, seen: Option<&[Leftover]>) {
         self.listed = seen.map(<[_]>::to_vec);
-    }
-
-    /// Whether the user is a person's.
-    pub(super) fn sign_in(&self) -> SignIn {
-        let mfa = self.leftovers.iter().any(|leftover| matches!(leftover, Leftover::MfaDevice { .. }));
-        SignIn { console: self.leftovers.contains(&Leftover::LoginProfile), mfa }
-    }
-
-    /// AWS has quarantined the user, and these keys of it; before our eyes, or before we saw it.
-    pub(super) fn quarantine(&mut self, keys: impl IntoIterator<Item = AccessKeyId>, appeared: bool) {
-        self.memory.quarantine = Some(Case {
-            name: self.name.to_string(),
-            user: user_id(1),
-            policy: "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV2".to_owned(),
-            keys: keys.into_iter().collect(),
-            appeared,
-        });
     }
 
     pub(super) fn key(&self, id: &AccessKeyId) -> Option<&Key> {
@@ -307,44 +237,24 @@ impl World {
         self.stored.document().and_then(KeyDocument::current_id).and_then(|id| self.key(id))
     }
 
-    /// What was there [`SETTLE`] ago, when it has changed since.
-    fn old(&self) -> Option<&Past> {
-        let then = self.now - SETTLE;
-        self.past.iter().find(|past| past.until > then)
-    }
-
-    /// A look: what IAM answers now.
+    /// A look: what IAM and SSM answer now.
     fn observe(&self) -> Observed {
+        let then = self.now - SETTLE;
+        // Each entry is what was there before the change of that time.
+        let old = self.past.iter().find(|(time, ..)| *time > then);
         let (mut user, mut keys) = (self.user.clone(), self.keys.clone());
-        if let Some(old) = self.old() {
+        if let Some((_, old_user, old_keys)) = old {
             if self.stale.user {
-                user.clone_from(&old.user);
+                user.clone_from(old_user);
             }
             if self.stale.keys {
-                keys.clone_from(&old.keys);
+                keys.clone_from(old_keys);
             }
         }
         if user.is_none() {
             keys.clear();
         }
-        Observed { user, keys, ..Observed::nothing() }
-    }
-
-    /// What SSM answers now.
-    fn read(&self) -> Reading {
-        let old = self.old().filter(|_| self.stale.parameter);
-        old.map_or_else(|| self.reading(), |old| old.parameter.clone())
-    }
-
-    /// The parameter as it is.
-    fn reading(&self) -> Reading {
-        let modified = match &self.stored {
-            Stored::Missing | Stored::Locked { .. } => None,
-            Stored::Document { modified, .. } | Stored::Unreadable { modified, .. } => Some(*modified),
-            Stored::NotSecure => Some(at(-86_400)),
-        };
-        let version = modified.map(|modified| Version { modified, number: self.version });
-        Reading { stored: self.stored.clone(), version }
+        Observed { user, keys, stored: self.stored.clone(), leftovers: self.listed.clone() }
     }
 
     fn believed(&self) -> Option<&Believed> {
@@ -370,7 +280,6 @@ impl World {
             reads_settled: self.reads_settled(),
             sweep: self.sweep,
             own_user: self.own_user.as_ref(),
-            stop_by: self.stop_by,
         }
     }
 
@@ -378,12 +287,11 @@ impl World {
     pub(super) fn look(&mut self) -> (Observed, Plan) {
         self.arrive();
         let observed = match self.believed() {
-            Some(Believed { observed, .. }) => observed.clone(),
+            Some(Believed { observed, .. }) => {
+                Observed { stored: self.stored.clone(), leftovers: self.listed.clone(), ..observed.clone() }
+            }
             None => self.observe(),
         };
-        let stored = self.memory.parameter.judge(self.read(), self.now);
-        let (leftovers, sign_in) = (self.listed.clone(), self.asked);
-        let observed = Observed { stored, leftovers, sign_in, ..observed };
         self.memory.take_in(&observed, self.sweep);
         let plan = plan(&self.view(&observed));
         self.trace.push(plan.rule);
@@ -394,98 +302,61 @@ impl World {
     /// Looks and acts until there is nothing left to do, and checks every step.
     pub(super) fn settle(&mut self) -> Result<Plan, String> {
         let limit = if self.stale == Stale::default() { LOOKS } else { LATE_LOOKS };
-        let mut waits = 0;
+        let mut waits_for_clock = 0;
         for _ in 0..limit {
-            if let Some(plan) = self.turn(&mut waits)? {
-                return Ok(plan);
+            let (observed, plan) = self.look();
+            invariants::before(self, &observed, &plan)?;
+            invariants::still_published(self, self.was_published)?;
+            self.was_published = invariants::published(self);
+            match &plan.next {
+                Next::WaitUntil(until, _) => {
+                    if *until <= self.now {
+                        return Err(format!("{} waits for the past", plan.rule));
+                    }
+                    if until.since(self.now) > Duration::from_secs(3_600) {
+                        return Err(format!("{} waits for {:?}", plan.rule, until.since(self.now)));
+                    }
+                    waits_for_clock += 1;
+                    if waits_for_clock == 4 {
+                        self.clock_trusted = true;
+                    }
+                    self.pass(*until);
+                }
+                Next::Rest { due, .. } => {
+                    if due.is_some_and(|due| due <= self.now) {
+                        return Err(format!("{} rests until the past", plan.rule));
+                    }
+                    if !self.clock_trusted {
+                        self.clock_trusted = true;
+                        continue;
+                    }
+                    if let Some(soon) =
+                        due.filter(|due| due.since(self.now) <= SETTLE && !self.reads_settled())
+                    {
+                        self.pass(soon);
+                        continue;
+                    }
+                    let (_, again) = self.look();
+                    if again != plan {
+                        return Err(format!("rests, then plans {again:?}"));
+                    }
+                    if !self.late.is_empty() {
+                        self.pass(self.now + SETTLE);
+                        continue;
+                    }
+                    invariants::at_rest(self, &plan)?;
+                    return Ok(plan);
+                }
+                next @ (Next::Do(_) | Next::Prove | Next::ListLeftovers | Next::AskToDelete(..)) => {
+                    self.act(&next.clone(), observed);
+                    if matches!(next, Next::AskToDelete(..)) && !self.brake_open {
+                        return Ok(plan);
+                    }
+                }
             }
+            invariants::still_published(self, self.was_published)?;
         }
         Err(format!("not at rest after {limit} looks"))
-    }
-
-    /// Looks and acts as [`settle`](Self::settle) does, while AWS refuses some steps for ever: so that it
-    /// may never come to rest.
-    pub(super) fn endure(&mut self, refuses: fn(&Step) -> bool) -> Result<(), String> {
-        self.refuses = Some(refuses);
-        let mut waits = 0;
-        for _ in 0..LOOKS {
-            if self.turn(&mut waits)?.is_some() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// One look and what follows from it; the plan, when that is to rest.
-    fn turn(&mut self, waits: &mut u32) -> Result<Option<Plan>, String> {
-        let (observed, plan) = self.look();
-        invariants::before(self, &observed, &plan)?;
-        invariants::still_published(self, self.was_published)?;
-        self.was_published = invariants::published(self);
-        match &plan.next {
-            Next::WaitUntil(until, _) => {
-                if *until <= self.now {
-                    return Err(format!("{} waits for the past", plan.rule));
-                }
-                if until.since(self.now) > Duration::from_secs(3_600) {
-                    return Err(format!("{} waits for {:?}", plan.rule, until.since(self.now)));
-                }
-                *waits += 1;
-                if *waits == 4 {
-                    self.clock_trusted = true;
-                }
-                self.pass(*until);
-            }
-            Next::ProveLater { at, .. } => {
-                if *at <= self.now {
-                    return Err(format!("{} waits for the past", plan.rule));
-                }
-                self.pass(*at);
-            }
-            Next::Rest { due, .. } => return self.rest(&plan, *due),
-            next @ (Next::Do(_)
-            | Next::Prove
-            | Next::ReadTier
-            | Next::ListLeftovers
-            | Next::AskSignIn
-            | Next::AskToDelete(..)) => {
-                self.act(&next.clone(), observed);
-                if matches!(next, Next::AskToDelete(..)) && !self.brake_open {
-                    return Ok(Some(plan));
-                }
-            }
-        }
-        invariants::still_published(self, self.was_published)?;
-        Ok(None)
-    }
-
-    /// The plan, when there is nothing that it only does not see yet.
-    fn rest(&mut self, plan: &Plan, due: Option<Timestamp>) -> Result<Option<Plan>, String> {
-        if due.is_some_and(|due| due <= self.now) {
-            return Err(format!("{} rests until the past", plan.rule));
-        }
-        if !self.clock_trusted {
-            self.clock_trusted = true;
-            return Ok(None);
-        }
-        let doubts = !self.reads_settled()
-            || self.memory.parameter.doubted_until(self.now).is_some()
-            || self.memory.unseen_until(self.now).is_some()
-            || self.memory.parameter.unsettled_until(self.now).is_some();
-        if let Some(soon) = due.filter(|due| due.since(self.now) <= BELIEVED && doubts) {
-            self.pass(soon);
-            return Ok(None);
-        }
-        let (_, again) = self.look();
-        if again != *plan {
-            return Err(format!("rests, then plans {again:?}"));
-        }
-        if !self.late.is_empty() {
-            self.pass(self.now + SETTLE);
-            return Ok(None);
-        }
-        invariants::at_rest(self, plan)?;
-        Ok(Some(again))
     }
 
     /// Lets time pass.
@@ -507,41 +378,30 @@ impl World {
 
     fn remember_past(&mut self) {
         if self.stale != Stale::default() {
-            let (user, keys) = (self.user.clone(), self.keys.clone());
-            self.past.push(Past { until: self.now, user, keys, parameter: self.reading() });
+            self.past.push((self.now, self.user.clone(), self.keys.clone()));
         }
     }
 
     fn act(&mut self, next: &Next, observed: Observed) {
         let listed = self.listed.take();
-        self.asked = None;
         match next {
             Next::Do(step) => self.apply(step, observed),
             Next::Prove => {
-                let Mint::InHand(hand) = &mut self.memory.mint else { return };
                 if self.refuse_proofs > 0 {
                     self.refuse_proofs -= 1;
-                    hand.proofs.refused("InvalidClientTokenId", self.now);
                     self.now = self.now + Duration::from_secs(5);
-                    self.accepted.clear();
-                } else {
-                    hand.proofs.accepted(self.now, self.policy.verify_for);
-                    self.accepted.push(self.now);
+                } else if let Mint::InHand(hand) = &mut self.memory.mint {
+                    hand.proven = true;
                 }
             }
-            Next::ReadTier => {
-                let tier = if self.advanced { Tier::Advanced } else { Tier::Standard };
-                self.memory.tier_is(tier);
-            }
             Next::ListLeftovers => self.listed = Some(self.leftovers.clone()),
-            Next::AskSignIn => self.asked = Some(self.sign_in()),
             Next::AskToDelete(id, _) if self.brake_open => {
                 self.memory.condemned = Some(id.clone());
                 self.memory.told_to_delete = true;
                 self.memory.remove_parameter = self.desired == Desired::Absent;
             }
             Next::AskToDelete(..) => self.listed = listed,
-            Next::ProveLater { .. } | Next::WaitUntil(..) | Next::Rest { .. } => {}
+            Next::WaitUntil(..) | Next::Rest { .. } => {}
         }
     }
 
@@ -556,10 +416,7 @@ impl World {
         if let (Step::CreateKey, Mint::Opened { at, .. }) = (step, &self.memory.mint) {
             self.asked_under.insert(*at);
         }
-        let without_tier = self.memory.tier() == Tier::Standard;
-        let refused = self.advanced && without_tier && matches!(step, Step::Publish { .. });
         let done = match fault {
-            _ if refused => false,
             None => self.effect(step),
             Some(Fault::CrashAfter | Fault::LostReply) => {
                 self.effect(step);
@@ -582,13 +439,6 @@ impl World {
             self.believed = Some(Believed { observed, until: self.now + SETTLE, settled });
         } else {
             self.believed = None;
-            if self.refuses.is_some() {
-                self.now = self.now + PAUSE;
-                self.clock_trusted = true;
-            }
-            if matches!(step, Step::Publish { .. }) {
-                self.memory.refused_write = Some("SSM refused it".to_owned());
-            }
             if matches!(step, Step::CreateUser { .. }) {
                 self.memory.name_taken(self.now);
                 self.now = self.now + Duration::from_secs(2);
@@ -599,16 +449,15 @@ impl World {
     /// The process dies; the next one knows what is recorded in the state table.
     fn crash(&mut self) {
         let before = std::mem::take(&mut self.memory);
-        (self.listed, self.asked) = (None, None);
+        self.listed = None;
         self.believed = None;
         self.memory.last_change = Some(self.now);
-        self.memory.parameter.written_by_others(self.now);
         // The granted deletion and the REMOVE record are kept elsewhere until they are settled.
         self.memory.condemned = before.condemned;
         self.memory.remove_parameter = before.remove_parameter;
         self.memory.revoke_before = before.revoke_before;
         self.memory.orphan = before.orphan;
-        self.memory.quarantine = before.quarantine;
+        self.memory.compromised = before.compromised;
         self.now = self.now + Duration::from_secs(1);
     }
 
@@ -635,7 +484,6 @@ impl World {
                 self.memory.mint = Mint::Opened { at: *minting, sent: false };
             }
             (Step::CreateKey, Mint::Opened { at, .. }) => {
-                self.accepted.clear();
                 if let Some(key) = self.keys.last() {
                     observed.keys.push(key.clone());
                     self.memory.mint = Mint::InHand(Hand {
@@ -643,45 +491,37 @@ impl World {
                         secret: stored_key(&key.id).secret,
                         opened: *at,
                         minted: self.now,
-                        proofs: Proofs::default(),
+                        proven: !self.policy.verify,
                         rejected: None,
                         unanswered_put: None,
                     });
                 }
             }
-            (Step::Publish { document, .. }, _) => {
-                self.memory.parameter.wrote(document, self.version, self.now - CALL, self.now);
-                observed.after(step, "", &mut self.memory, self.now);
-            }
-            _ => observed.after(step, "", &mut self.memory, self.now),
+            _ => observed.after(step, &mut self.memory, self.now),
         }
     }
 
     /// What a call does in AWS; false when AWS refuses it.
     fn effect(&mut self, step: &Step) -> bool {
-        if self.refuses.is_some_and(|refuses| refuses(step)) {
-            return false;
-        }
         match step {
             Step::CreateUser { minting } => {
                 if self.user.is_some() {
                     return false;
                 }
                 self.serial += 1;
-                let mut tags = self.policy.ownership.tags(&self.name, self.now);
+                let mut tags = tags::ownership(&self.policy.table);
                 tags.insert(tags::MINTING.to_owned(), minting.to_string());
                 self.user = Some(User {
                     name: self.name.clone(),
                     id: user_id(self.serial),
-                    path: "/".to_owned(),
                     created: whole_second(self.now),
                     boundary: self.policy.boundary.clone(),
                     tags,
                 });
             }
-            Step::Adopt { tags } | Step::TagKeys { tags } => return self.put_tags(tags),
+            Step::Adopt { tags } | Step::TagKeys { tags } => self.put_tags(tags),
             Step::OpenMint { at } => {
-                return self.put_tags(&BTreeMap::from([(tags::MINTING.to_owned(), at.to_string())]));
+                self.put_tags(&BTreeMap::from([(tags::MINTING.to_owned(), at.to_string())]));
             }
             Step::RestoreBoundary { policy } => {
                 if let Some(user) = &mut self.user {
@@ -698,7 +538,6 @@ impl World {
                 self.minted.insert(id);
             }
             Step::Publish { document, .. } => {
-                self.version = if self.stored == Stored::Missing { 1 } else { self.version + 1 };
                 self.stored = Stored::Document { document: document.clone(), modified: self.now };
             }
             Step::UntagKeys { tags } => {
@@ -720,27 +559,18 @@ impl World {
                 }
                 self.user = None;
             }
-            Step::DeleteParameter => {
-                self.stored = Stored::Missing;
-                self.advanced = false;
-            }
+            Step::DeleteParameter => self.stored = Stored::Missing,
         }
         true
     }
 
     /// TagUser: keys are compared without regard to case, and keep the case that they have.
-    fn put_tags(&mut self, tags: &Tags) -> bool {
-        let Some(user) = &mut self.user else { return true };
-        let mut after = user.tags.clone();
+    fn put_tags(&mut self, tags: &Tags) {
+        let Some(user) = &mut self.user else { return };
         for (key, value) in tags {
-            let same = after.keys().find(|old| old.eq_ignore_ascii_case(key)).cloned();
-            after.insert(same.unwrap_or_else(|| key.clone()), value.clone());
+            let same = user.tags.keys().find(|old| old.eq_ignore_ascii_case(key)).cloned();
+            user.tags.insert(same.unwrap_or_else(|| key.clone()), value.clone());
         }
-        let fit = after.len() <= tags::TAGS_PER_USER;
-        if fit {
-            user.tags = after;
-        }
-        fit
     }
 }
 

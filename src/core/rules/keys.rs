@@ -1,11 +1,8 @@
 //! Rules about keys that exist: the old one leaves, document and tags follow, a person is told.
 
-use std::iter;
-use std::time::Duration;
-
 use super::super::document::KeyDocument;
 use super::super::facts::{Facts, Need};
-use super::super::memory::{Mint, PUBLISH_TIMEOUT, SETTLE};
+use super::super::memory::{Mint, SETTLE};
 use super::super::observed::{Key, Stored, Tags};
 use super::super::plan::{Next, State};
 use super::super::policy::ForeignKeys;
@@ -13,7 +10,6 @@ use super::super::rotation;
 use super::super::step::Step;
 use super::super::tags::{self, KeyTag};
 use super::super::time::Timestamp;
-use super::super::user::AccessKeyId;
 
 /// SSM cannot change the type of a parameter, and a plain String is readable without the KMS key.
 pub(in super::super) fn not_secure(facts: &Facts<'_>) -> Option<(Next, String)> {
@@ -23,40 +19,6 @@ pub(in super::super) fn not_secure(facts: &Facts<'_>) -> Option<(Next, String)> 
     let why =
         "its parameter is not a SecureString, and SSM cannot change that: delete the parameter".to_owned();
     Some((Next::Rest { state: Some(State::Blocked), due: None }, why))
-}
-
-/// How soon a parameter that SSM cannot decrypt is read again.
-const LOCKED_PAUSE: Duration = Duration::from_secs(600);
-
-/// Without the document nobody can tell which key is which, and it must not be written over: it may hold
-/// the only copy of a secret. A person can enable the KMS key again.
-pub(in super::super) fn locked(facts: &Facts<'_>) -> Option<(Next, String)> {
-    let Stored::Locked { reason } = &facts.view.observed.stored else { return None };
-    let why = format!("SSM cannot decrypt its parameter, and its keys stay as they are: {reason}");
-    let due = Some(facts.view.now + LOCKED_PAUSE);
-    Some((Next::Rest { state: Some(State::Blocked), due }, why))
-}
-
-/// A document that cannot be read is not written over while the key that a tag calls current works and is
-/// not due: consumers that have read it before use it.
-pub(in super::super) fn unreadable(facts: &Facts<'_>) -> Option<(Next, String)> {
-    let Stored::Unreadable { reason, .. } = &facts.view.observed.stored else { return None };
-    let view = facts.view;
-    let tags = &facts.user()?.tags;
-    let due = |key: &Key| rotation::rotation_due(key.created, view.policy);
-    let works = |key: &&&Key| {
-        tags::key_tag(tags, &key.id) == Some(KeyTag::Current)
-            && key.active
-            && !facts.is_compromised(&key.id)
-            && !(view.clock_trusted && view.now >= due(key))
-    };
-    let current = facts.superseded.iter().filter(works).max_by_key(|key| (key.created, &key.id))?;
-    let why = format!(
-        "{reason}; its current key {} works: put the document right, or delete the parameter to have a new key",
-        current.id
-    );
-    let due = Some(due(current)).filter(|_| view.clock_trusted).into_iter().chain(next_expiry(facts)).min();
-    Some((Next::Rest { state: Some(State::Blocked), due }, why))
 }
 
 /// A key that was published moments ago may not be listed yet.
@@ -77,13 +39,11 @@ fn current_was_deleted(facts: &Facts<'_>) -> bool {
 }
 
 /// When the successor of the superseded keys was published. While there is a document, its last
-/// write is never before that; but anybody may have written it since, and a key that is not published in
-/// time is deleted. When the document is lost, the youngest key was the successor.
+/// write is never before that. When the document is lost, the youngest key was the successor.
 fn successor_published(facts: &Facts<'_>) -> Option<Timestamp> {
     match (&facts.view.observed.stored, facts.current) {
         (Stored::Document { modified, .. }, Some(current)) if current.active => {
-            let latest = current.created + facts.view.policy.verify_timeout + PUBLISH_TIMEOUT;
-            Some((*modified).min(latest).max(current.created))
+            Some((*modified).max(current.created))
         }
         (Stored::Document { .. }, Some(_)) => None,
         _ => youngest(facts).filter(|key| key.active).map(|key| key.created),
@@ -124,12 +84,13 @@ pub(in super::super) fn expire(facts: &Facts<'_>) -> Option<(Next, String)> {
 
 /// A quarantined key goes as soon as a key that is not has been published, or needs its place.
 pub(in super::super) fn compromised(facts: &Facts<'_>) -> Option<(Next, String)> {
-    if !facts.view.clock_trusted {
+    let marked = &facts.view.memory.compromised;
+    if marked.is_empty() || !facts.view.clock_trusted {
         return None;
     }
-    let replaced = facts.current.is_some_and(|current| current.active && !facts.is_compromised(&current.id));
+    let replaced = facts.current.is_some_and(|current| current.active && !marked.contains(&current.id));
     let place_needed = facts.keys_in_use() >= 2 && facts.need() == Some(Need::Compromised);
-    let doomed = facts.superseded.iter().find(|key| facts.is_compromised(&key.id));
+    let doomed = facts.superseded.iter().find(|key| marked.contains(&key.id));
     let doomed = doomed.filter(|_| replaced || place_needed)?;
     let step = Step::DeleteKey { key: doomed.id.clone() };
     Some((Next::Do(step), "AWS has quarantined it".to_owned()))
@@ -158,40 +119,17 @@ pub(in super::super) fn forget(facts: &Facts<'_>) -> Option<(Next, String)> {
     Some((Next::Do(Step::Publish { document, minted: None }), why))
 }
 
-/// The tags of keys that are missing or wrong, the current key's first.
-fn wrong_tags(facts: &Facts<'_>) -> Vec<(String, KeyTag)> {
-    let (Some(user), Some(current)) = (facts.user(), facts.current) else { return Vec::new() };
-    let superseded = facts.superseded.iter().map(|key| (key, KeyTag::PendingDeletion));
-    let said = iter::once((&current, KeyTag::Current)).chain(superseded);
-    said.filter(|(key, tag)| tags::key_tag(&user.tags, &key.id) != Some(*tag))
-        .map(|(key, tag)| (key.id.to_string(), tag))
-        .collect()
-}
-
-/// Those of them that IAM takes, and the first one that it does not: a tag that changes needs no place,
-/// a new one does. The document says which key is which, so a tag may wait for a place.
-fn tags_with_a_place(facts: &Facts<'_>) -> (Tags, Option<String>) {
-    let Some(user) = facts.user() else { return (Tags::new(), None) };
-    let minting = usize::from(tags::value(&user.tags, tags::MINTING).is_none());
-    let mut places = tags::TAGS_PER_USER.saturating_sub(user.tags.len() + minting);
-    let (mut fit, mut left_out) = (Tags::new(), None);
-    for (key, tag) in wrong_tags(facts) {
-        if tags::value(&user.tags, &key).is_none() {
-            if places == 0 {
-                left_out.get_or_insert(key);
-                continue;
-            }
-            places -= 1;
-        }
-        fit.insert(key, tag.as_str().to_owned());
-    }
-    (fit, left_out)
-}
-
 /// Makes the tags say what the document says.
 pub(in super::super) fn tags(facts: &Facts<'_>) -> Option<(Next, String)> {
     let user = facts.user()?;
-    let (mut wanted, _) = tags_with_a_place(facts);
+    let mut wanted = Tags::new();
+    if let Some(current) = facts.current {
+        wanted.insert(current.id.to_string(), KeyTag::Current.as_str().to_owned());
+        for key in &facts.superseded {
+            wanted.insert(key.id.to_string(), KeyTag::PendingDeletion.as_str().to_owned());
+        }
+    }
+    wanted.retain(|key, value| tags::value(&user.tags, key) != Some(value));
     // Whatever a late read says of it: the call that tags a key closes its mint. A mint that follows
     // would open it anew; but one that waits for a place may wait for days, and what somebody else has
     // made must not look like its key. An unknown key may be that of another's mint, though, unless this
@@ -227,7 +165,7 @@ pub(in super::super) fn untag(facts: &Facts<'_>) -> Option<(Next, String)> {
 /// A key that a person deactivated is not activated again, and not replaced behind their back.
 pub(in super::super) fn deactivated(facts: &Facts<'_>) -> Option<(Next, String)> {
     let current = facts.current.filter(|current| !current.active)?;
-    if facts.is_compromised(&current.id) {
+    if facts.view.memory.compromised.contains(&current.id) {
         return None;
     }
     let why = format!(
@@ -258,53 +196,10 @@ pub(in super::super) fn revoke_foreign(facts: &Facts<'_>) -> Option<(Next, Strin
     Some((Next::Do(Step::DeleteKey { key: idle.id.clone() }), why))
 }
 
-/// What a person has to do about AWS's quarantine policy. It limits every key of the user, a new one too.
-pub(in super::super) fn quarantine_reason(facts: &Facts<'_>) -> Option<String> {
-    let case = facts.quarantine()?;
-    let listed = |id: &AccessKeyId| facts.view.observed.keys.iter().any(|key| key.id == *id);
-    let detach = case.detach_command();
-    if facts.replaces_quarantined() {
-        return Some(format!(
-            "AWS found a key of it in public: its keys were replaced, and {} limits the new one too until it is \
-             detached: {detach}",
-            case.policy
-        ));
-    }
-    let replace = case.replace_commands(listed);
-    if replace.is_empty() {
-        return Some(format!("{} limits its keys until it is detached: {detach}", case.policy));
-    }
-    let why_not = match case.appeared {
-        true => "keys.compromised is \"report\"",
-        false => "the policy was there when the controller first saw the user",
-    };
-    let replace = replace.join("; ");
-    Some(format!(
-        "AWS found a key of it in public, and {why_not}: unless its keys were replaced since, replace them ({replace}; \
-         a sweep mints a new one), then detach the policy: {detach}"
-    ))
-}
-
-/// AWS's quarantine policy is attached: a person has to detach it.
-pub(in super::super) fn quarantined(facts: &Facts<'_>) -> Option<(Next, String)> {
-    let why = quarantine_reason(facts)?;
-    Some((Next::Rest { state: Some(State::Blocked), due: next_due(facts) }, why))
-}
-
-fn next_due(facts: &Facts<'_>) -> Option<Timestamp> {
-    let rotation = facts.current.map(|current| rotation::rotation_due(current.created, facts.view.policy));
-    let rotation = rotation.filter(|_| facts.view.clock_trusted);
-    rotation.into_iter().chain(next_expiry(facts)).min()
-}
-
 /// As wanted, until the next rotation or expiry.
 pub(in super::super) fn ready(facts: &Facts<'_>) -> Option<(Next, String)> {
-    let due = next_due(facts);
-    let why = tags_with_a_place(facts).1.map_or_else(String::new, |key| {
-        format!(
-            "it has {} tags, as many as IAM allows, so that the tag of {key} is left out: remove tags of others",
-            tags::TAGS_PER_USER
-        )
-    });
-    Some((Next::Rest { state: Some(State::Ready), due }, why))
+    let rotation = facts.current.map(|current| rotation::rotation_due(current.created, facts.view.policy));
+    let rotation = rotation.filter(|_| facts.view.clock_trusted);
+    let due = rotation.into_iter().chain(next_expiry(facts)).min();
+    Some((Next::Rest { state: Some(State::Ready), due }, String::new()))
 }

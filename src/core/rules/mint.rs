@@ -1,10 +1,9 @@
 //! Rules about new keys: opening a mint, proving and publishing what it made, finding what it lost.
 
-use super::super::document::{KeyDocument, Members, StoredKey};
+use super::super::document::{KeyDocument, StoredKey};
 use super::super::facts::{Facts, Need};
 use super::super::memory::{MINT_SLACK, MINT_WINDOW, PUBLISH_TIMEOUT, SETTLE};
-use super::super::observed::{Key, Stored};
-use super::super::plan::{Next, Rule, State};
+use super::super::plan::{Next, State};
 use super::super::step::Step;
 use super::super::tags;
 use super::super::time::Timestamp;
@@ -19,19 +18,15 @@ pub(in super::super) fn reject_key(facts: &Facts<'_>) -> Option<(Next, String)> 
     let publish_by = hand.minted + policy.verify_timeout + PUBLISH_TIMEOUT;
     let why = if let Some(reason) = &hand.rejected {
         reason.clone()
-    } else if !facts.proven(hand) && now >= hand.minted + policy.verify_timeout {
-        format!("AWS did not accept the new key within keys.verify_timeout: {}", hand.proofs.told())
-    } else if !facts.proven(hand) && facts.view.stop_by.is_some_and(|end| now >= end) {
-        format!("the controller stopped before AWS had accepted the new key: {}", hand.proofs.told())
+    } else if !hand.proven && now >= hand.minted + policy.verify_timeout {
+        "AWS did not accept the new key within keys.verify_timeout".to_owned()
     } else if now >= publish_by {
         format!("SSM did not take the new key for {}", humantime::format_duration(PUBLISH_TIMEOUT))
     } else {
         return None;
     };
     // A write without an answer may still arrive and publish the key; not while it may.
-    // Then a read may still be late.
-    let settled = hand.unanswered_put.map(|put| put + SETTLE * 2);
-    if let Some(settled) = settled.filter(|settled| now < *settled) {
+    if let Some(settled) = hand.unanswered_put.map(|put| put + SETTLE).filter(|settled| now < *settled) {
         return Some((Next::WaitUntil(settled, State::Failed), why));
     }
     if !facts.view.clock_trusted {
@@ -40,29 +35,10 @@ pub(in super::super) fn reject_key(facts: &Facts<'_>) -> Option<(Next, String)> 
     Some((Next::Do(Step::DeleteKey { key: hand.id.clone() }), why))
 }
 
-/// SSM has refused a write, perhaps because it did not name the parameter's tier: left out, that is the
-/// account's default, and an advanced parameter cannot become a standard one.
-pub(in super::super) fn learn_tier(facts: &Facts<'_>) -> Option<(Next, String)> {
-    let refusal = facts.view.memory.refused_write.as_ref()?;
-    Some((Next::ReadTier, refusal.clone()))
-}
-
-/// A new key is published only after AWS has accepted calls signed with it: three in a row, and over
-/// `keys.verify_for` where it replaces a key that works.
+/// A new key is published only after AWS has accepted a call signed with it.
 pub(in super::super) fn prove_key(facts: &Facts<'_>) -> Option<(Next, String)> {
     let hand = facts.hand()?;
-    if facts.proven(hand) {
-        return None;
-    }
-    let why = format!("a new key must work before it is published: {}", hand.proofs.told());
-    if hand.proofs.due() <= facts.view.now {
-        return Some((Next::Prove, why));
-    }
-    // What is given up by then is not to wait for a proof.
-    let given_up = hand.minted + facts.view.policy.verify_timeout;
-    let at =
-        [Some(given_up), facts.view.stop_by].into_iter().flatten().fold(hand.proofs.due(), Timestamp::min);
-    Some((Next::ProveLater { at, waited_for: facts.waited_for() }, why))
+    (!hand.proven).then(|| (Next::Prove, "a new key must work before it is published".to_owned()))
 }
 
 /// Publishes the key in hand, together with the one before it.
@@ -73,12 +49,7 @@ pub(in super::super) fn publish_key(facts: &Facts<'_>) -> Option<(Next, String)>
         let why = "an earlier write of the parameter may still take effect".to_owned();
         return Some((Next::WaitUntil(settled, State::Pending), why));
     }
-    // The document that cannot be read may hold the only copy of a secret.
-    if let Stored::Locked { reason } = &facts.view.observed.stored {
-        let why = format!("the new key cannot be published: {reason}");
-        return Some((Next::WaitUntil(facts.view.now + SETTLE, State::Failed), why));
-    }
-    let new = StoredKey::new(hand.id.clone(), hand.secret.clone());
+    let new = StoredKey { id: hand.id.clone(), secret: hand.secret.clone() };
     let alive = |key: &StoredKey| {
         !facts.view.memory.deleted.contains(&key.id)
             && facts.view.observed.keys.iter().any(|seen| seen.id == key.id)
@@ -88,7 +59,7 @@ pub(in super::super) fn publish_key(facts: &Facts<'_>) -> Option<(Next, String)>
             let before = [&old.current, &old.pending].into_iter().flatten().find(|key| alive(key));
             (before.cloned(), old.other.clone())
         }
-        None => (None, Members::default()),
+        None => (None, serde_json::Map::new()),
     };
     let document = KeyDocument { current: Some(new), pending, other };
     let step = Step::Publish { document, minted: Some(hand.id.clone()) };
@@ -187,9 +158,6 @@ pub(in super::super) fn free_slot(facts: &Facts<'_>) -> Option<(Next, String)> {
     // Consumers may still use the older key. It leaves in its own time, by rule `expire`.
     let oldest = facts.superseded.iter().min_by_key(|key| key.created)?;
     let due = keys::next_expiry(facts);
-    if let Some(why) = keys::quarantine_reason(facts).filter(|_| need == Need::Age) {
-        return Some((Next::Rest { state: Some(State::Blocked), due }, why));
-    }
     let state = if need == Need::Age { State::Ready } else { State::Blocked };
     let until = match due {
         Some(due) => format!("one of them is deleted at {due}"),
@@ -199,30 +167,21 @@ pub(in super::super) fn free_slot(facts: &Facts<'_>) -> Option<(Next, String)> {
     Some((Next::Rest { state: Some(state), due }, why))
 }
 
-/// A key this young would look like the one that is about to be made: a foreign key; or the current one,
-/// which would pass for the key of the new mint while it has no tag (see [`published_since`]).
-pub(in super::super) fn young_keys(facts: &Facts<'_>) -> Option<(Next, String)> {
-    let need = needed(facts).filter(|_| !facts.may_create_key())?;
-    let untagged = |key: &&Key| facts.user().is_some_and(|user| tags::key_tag(&user.tags, &key.id).is_none());
-    let alike = facts.unknown.iter().copied().chain(facts.current.filter(untagged));
-    let until = alike.map(|key| key.created + MINT_SLACK + SETTLE / 10).max()?;
-    (facts.view.now < until).then(|| (Next::WaitUntil(until, State::Pending), need.why().to_owned()))
-}
-
-/// Why a key is needed, when nothing stands in the way of a new one.
-fn may_begin(facts: &Facts<'_>) -> Option<Need> {
-    const HINDRANCES: [Rule; 5] = [keys::unreadable, mint_pause, settle_reads, free_slot, young_keys];
-    needed(facts).filter(|_| HINDRANCES.iter().all(|hindrance| hindrance(facts).is_none()))
-}
-
 /// The second half of a mint: the tag is open and fresh, and no key was asked for under it.
 pub(in super::super) fn create_key(facts: &Facts<'_>) -> Option<(Next, String)> {
-    let need = may_begin(facts)?;
+    let need = needed(facts)?;
     facts.may_create_key().then(|| (Next::Do(Step::CreateKey), need.why().to_owned()))
 }
 
 /// The first half of a mint: says durably that a key is about to be made.
 pub(in super::super) fn open_mint(facts: &Facts<'_>) -> Option<(Next, String)> {
-    let need = may_begin(facts)?;
-    Some((Next::Do(Step::OpenMint { at: facts.new_mint() }), need.why().to_owned()))
+    let need = needed(facts)?;
+    let now = facts.view.now;
+    let why = need.why().to_owned();
+    // A foreign key this young would look like the one that is about to be made.
+    let young = facts.unknown.iter().map(|key| key.created + MINT_SLACK + SETTLE / 10).max();
+    if let Some(until) = young.filter(|until| now < *until) {
+        return Some((Next::WaitUntil(until, State::Pending), why));
+    }
+    Some((Next::Do(Step::OpenMint { at: facts.new_mint() }), why))
 }

@@ -1,13 +1,11 @@
 //! Rules about who a user is: created, adopted, or somebody else's.
 
-use std::time::Duration;
-
 use super::super::facts::Facts;
 use super::super::memory::{NAME_RETRY, NAME_SETTLE, SETTLE};
-use super::super::ownership::{self, NotAdoptable};
+use super::super::observed::Tags;
 use super::super::plan::{Desired, Next, State};
 use super::super::step::Step;
-use super::super::tags;
+use super::super::tags::{self, NotAdoptable};
 
 fn conflict(why: String) -> Option<(Next, String)> {
     Some((Next::Rest { state: Some(State::Conflict), due: None }, why))
@@ -39,18 +37,6 @@ pub(in super::super) fn name_taken(facts: &Facts<'_>) -> Option<(Next, String)> 
         return None;
     }
     conflict("IAM says that the name is taken, by a user whose name differs in case".to_owned())
-}
-
-/// SSM asks to wait for so long after DeleteParameter before a parameter of the same name is made.
-const PARAMETER_REST: Duration = Duration::from_secs(30);
-
-/// A row that is back moments after its parameter was deleted. A key that is made now could not be
-/// published yet.
-pub(in super::super) fn parameter_rests(facts: &Facts<'_>) -> Option<(Next, String)> {
-    let deleted = facts.view.memory.parameter.deleted_at().filter(|_| facts.user().is_none())?;
-    let until = deleted + PARAMETER_REST;
-    let why = "its parameter was deleted less than 30 s ago, and SSM may refuse to make it anew";
-    (facts.view.now < until).then(|| (Next::WaitUntil(until, State::Pending), why.to_owned()))
 }
 
 /// A row without a user.
@@ -88,23 +74,31 @@ pub(in super::super) fn adopt(facts: &Facts<'_>) -> Option<(Next, String)> {
         return None;
     }
     let policy = facts.view.policy;
-    let keys = facts.view.observed.keys.iter().map(|key| &key.id);
-    match ownership::adoptable(user, keys, facts.view.observed.sign_in, policy) {
+    match tags::adoptable(user, facts.view.observed.keys.iter().map(|key| &key.id), policy) {
         Ok(()) => {
-            let why = "users.adopt allows to take it over".to_owned();
             // A late read may hide that it was adopted already and has a mint open, which this step
             // would close.
             if let Some(until) = facts.unsettled() {
+                let why = "users.adopt allows to take it over".to_owned();
                 return Some((Next::WaitUntil(until, State::Pending), why));
             }
-            let mut tags = policy.ownership.tags(&user.name, user.created);
+            let mut tags = tags::ownership(&policy.table);
             if tags::minting_since(&user.tags).is_none() && !tags::says_not_minting(&user.tags) {
-                tags.insert(tags::MINTING.to_owned(), tags::NOT_MINTING.to_owned());
+                tags.extend(Tags::from([(tags::MINTING.to_owned(), tags::NOT_MINTING.to_owned())]));
             }
-            Some((Next::Do(Step::Adopt { tags }), why))
+            Some((Next::Do(Step::Adopt { tags }), "users.adopt allows to take it over".to_owned()))
         }
-        Err(refusal @ NotAdoptable::AskSignIn) => Some((Next::AskSignIn, refusal.why())),
-        Err(refusal) => conflict(refusal.why()),
+        Err(NotAdoptable::Never) => conflict(
+            "an IAM user of this name exists that the controller did not create; users.adopt is \"never\"".to_owned(),
+        ),
+        Err(NotAdoptable::NotTagged) => conflict(
+            "an IAM user of this name exists that the controller did not create, and no tag of it names one of \
+             its keys as current or pending_deletion"
+                .to_owned(),
+        ),
+        Err(NotAdoptable::OwnedElsewhere(table)) => {
+            conflict(format!("the IAM user of this name is managed from the table {table}"))
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use super::super::memory::SETTLE;
 use super::super::observed::{Leftover, Stored, User};
 use super::super::plan::{Desired, Evidence, Next, State};
 use super::super::step::Step;
+use super::super::tags;
 
 /// Carries a granted deletion through, once it has begun, whatever the row does meanwhile. Keys are
 /// deactivated first, so that access ends with the first calls.
@@ -34,21 +35,17 @@ pub(in super::super) fn settle_ownership(facts: &Facts<'_>) -> Option<(Next, Str
     Some((Next::WaitUntil(until, State::Deleting), "it may not be as it is seen".to_owned()))
 }
 
-/// A user without our ownership tags is not the controller's to delete, except where every user without
-/// a row is an orphan. No orphan with a console login is deleted, owned or not.
+/// Whoever takes the ownership tags off a user takes it out of the controller's hands; except where
+/// every user without a row is an orphan. Of those, whoever is seen to have a console login is spared.
 fn may_be_deleted(facts: &Facts<'_>, user: &User) -> bool {
     let leftovers = facts.view.observed.leftovers.as_deref();
     let has_login = leftovers.is_some_and(|leftovers| leftovers.contains(&Leftover::LoginProfile));
-    let policy = facts.view.policy;
-    policy.ownership.sweepable(user, policy.orphan_scope) && !(has_login && login_spares(facts, user))
+    tags::sweepable(&user.tags, facts.view.policy) && !(has_login && login_spares(facts))
 }
 
-/// Whether a console login would spare the user. It does not where a REMOVE record says that the user
-/// has to go.
-fn login_spares(facts: &Facts<'_>, user: &User) -> bool {
-    let removed = facts.view.memory.revoke_before.is_some_and(|removed| user.created <= removed);
-    let told = removed && facts.owned().is_some();
-    !told && !facts.view.policy.include_console_users
+/// Whether a console login would spare the user: it has not been handed to the controller.
+fn login_spares(facts: &Facts<'_>) -> bool {
+    facts.owned().is_none() && !facts.view.policy.include_console_users
 }
 
 /// Who has no evidence against it any more lives on: its row is back, or what sweeps have seen was seen
@@ -105,7 +102,7 @@ pub(in super::super) fn remove(facts: &Facts<'_>) -> Option<(Next, String)> {
     if let Some(unsettled) = may_be_another(facts) {
         return Some(unsettled);
     }
-    if evidence == Evidence::Orphan && login_spares(facts, user) && facts.view.observed.leftovers.is_none() {
+    if evidence == Evidence::Orphan && login_spares(facts) && facts.view.observed.leftovers.is_none() {
         // The sweep has asked for a console login, perhaps a while ago.
         return Some((Next::ListLeftovers, "it has no row, and may have a console login".to_owned()));
     }

@@ -38,14 +38,6 @@ impl Clock for ReplicaPorts {
     fn random(&self) -> u64 {
         self.draw()
     }
-
-    fn key_material(&self) -> Option<[u8; 32]> {
-        let mut bytes = [0; 32];
-        for part in bytes.chunks_mut(8) {
-            part.copy_from_slice(&self.draw().to_le_bytes());
-        }
-        Some(bytes)
-    }
 }
 
 impl Alarm for ReplicaPorts {

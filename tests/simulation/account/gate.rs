@@ -6,14 +6,10 @@ use std::time::Duration;
 
 use iam_user_controller::ports::{CallError, Fault, Ports};
 
-use super::{Account, Deferred, Made, Quotas, Seen, Sent, World, refused};
-use crate::beside::Beside;
+use super::{Account, Deferred, Made, Sent, World, refused};
 use crate::faults::{Call, Kind};
 use crate::invariants;
 use crate::prng::Prng;
-
-/// The pause before each hidden repetition of a throttled call.
-const RETRY_MS: u64 = 200;
 
 /// The ports of one start of one replica.
 #[derive(Clone)]
@@ -42,18 +38,8 @@ impl ReplicaPorts {
         &self.0.account
     }
 
-    /// The account as it is seen from where this replica runs.
-    pub(crate) fn world(&self) -> Seen<'_> {
-        self.0.account.seen_by(self.0.replica)
-    }
-
     pub(crate) fn replica(&self) -> usize {
         self.0.replica
-    }
-
-    /// The operator's command that this process is, if it is one.
-    pub(crate) fn beside(&self) -> Option<Beside> {
-        self.0.account.lock().beside(self.0.replica)
     }
 
     pub(crate) fn incarnation(&self) -> u32 {
@@ -91,7 +77,7 @@ impl ReplicaPorts {
                 Err(plan.error(call).into())
             }
             other => {
-                let mut world = self.world();
+                let mut world = self.0.account.lock();
                 world.forced_stale = other == Some(Kind::Stale);
                 world.quirk =
                     other.filter(|kind| matches!(kind, Kind::Duplicate | Kind::EmptyPage | Kind::Expired));
@@ -185,7 +171,7 @@ impl ReplicaPorts {
 
     fn enter(&self, call: Call, subject: &str) -> Plan {
         let Inner { account, replica, incarnation, .. } = &*self.0;
-        let mut guard = account.seen_by(*replica);
+        let mut guard = account.lock();
         let world = &mut *guard;
         let state = &world.replicas[*replica];
         if state.crashed || state.incarnation != *incarnation {
@@ -202,23 +188,13 @@ impl ReplicaPorts {
             world.call_log.push(Made { call, leads: world.book.leads(*replica) });
         }
         let fault = world.faults.decide(call, subject, number, &mut world.prng);
-        let mut repetitions = 0;
-        let fault = fault.or_else(|| {
-            while world.is_beyond_its_limit(call) {
-                if repetitions == world.conduct.hidden_retries {
-                    return Some(Kind::Throttled);
-                }
-                repetitions += 1;
-            }
-            None
-        });
+        let fault = fault.or_else(|| world.is_beyond_its_limit(call).then_some(Kind::Throttled));
         if let Some(kind) = fault {
             world.occasions.fault(kind);
         }
         let (low, high) = world.conduct.travel_ms;
         let mut way = || if high == 0 { 0 } else { world.prng.between(low, high) };
         let (mut there, mut back) = (way(), way());
-        there += u64::from(repetitions) * RETRY_MS;
         let mut draw = 0;
         match fault {
             Some(Kind::Slow) => there += world.prng.between(1_000, world.conduct.call_timeout_ms * 9 / 10),
@@ -242,7 +218,7 @@ impl ReplicaPorts {
                 Some(kind) => format!("#{number} {} <{kind:?}>", call.name()),
             },
         );
-        if world.violated() {
+        if world.book.violated() {
             account.0.violated.notify_one();
         }
         Plan { number, begun_ms: world.now, sent, fault, there, back, draw }
@@ -254,10 +230,10 @@ impl ReplicaPorts {
             return Sent::default();
         }
         let Inner { account, replica, .. } = &*self.0;
-        let mut world = account.seen_by(*replica);
+        let mut world = account.lock();
         world.changes += 1;
         invariants::take_off(&mut world, *replica, plan.number, plan.begun_ms, call, subject);
-        if world.violated() {
+        if world.book.violated() {
             account.0.violated.notify_one();
         }
         Sent { user: Some(subject.to_owned()), token: world.book.token(*replica) }
@@ -268,7 +244,7 @@ impl ReplicaPorts {
         let Some(error) = error else { return };
         let number = plan.number;
         let word = number << 16 | (call as u64) << 8 | 0xFE;
-        self.world().note(word, self.0.replica, subject, || format!("#{number} answers {error}"));
+        self.0.account.lock().note(word, self.0.replica, subject, || format!("#{number} answers {error}"));
     }
 
     /// Lets simulated time pass and others run. Does not return while paused, nor ever when dead; nor
@@ -284,7 +260,7 @@ impl ReplicaPorts {
             let mut switched = std::pin::pin!(account.0.switched.notified());
             switched.as_mut().enable();
             let (alive, held, frozen_ms) = {
-                let world = account.seen_by(*replica);
+                let world = account.lock();
                 let state = &world.replicas[*replica];
                 let alive = !state.crashed && state.incarnation == *incarnation;
                 let frozen_ms = if sent { 0 } else { state.frozen_until_ms.saturating_sub(world.now) };
@@ -309,7 +285,7 @@ impl ReplicaPorts {
         let Inner { account, replica, incarnation, .. } = &*self.0;
         loop {
             let (alive, frozen_ms) = {
-                let world = account.seen_by(*replica);
+                let world = account.lock();
                 let state = &world.replicas[*replica];
                 let alive = !state.crashed && state.incarnation == *incarnation;
                 (alive, state.frozen_until_ms.saturating_sub(world.now))
@@ -331,34 +307,14 @@ impl ReplicaPorts {
 }
 
 impl World {
-    /// Counts the attempt, and whether AWS refuses it: a bucket of one second's calls, which is refilled
-    /// evenly.
+    /// Counts the call, and whether it is one too many in this second.
     fn is_beyond_its_limit(&mut self, call: Call) -> bool {
         let limit = self.conduct.limits.iter().find(|(calls, _)| call.name().starts_with(calls));
         let Some((calls, most)) = limit else { return false };
-        let (now, full) = (self.now, u64::from(*most) * 1_000);
-        let (at, left) = self.buckets.entry(calls).or_insert((now, full));
-        let earned = left.saturating_add(now.saturating_sub(*at) * u64::from(*most)).min(full);
-        let refused = earned < 1_000;
-        (*at, *left) = (now, if refused { earned } else { earned - 1_000 });
-        self.note_attempt(calls, refused);
-        refused
-    }
-
-    fn note_attempt(&mut self, calls: &'static str, refused: bool) {
-        let now = self.now;
-        let quota = match self.quotas.iter_mut().position(|quota| quota.calls == calls) {
-            Some(index) => &mut self.quotas[index],
-            None => {
-                self.quotas.push(Quotas { calls, attempts: 0, refused: 0, first_second: 0, first_ms: now });
-                self.quotas.last_mut().expect("it was just put there")
-            }
-        };
-        quota.attempts += 1;
-        quota.refused += u64::from(refused);
-        // Calls take different times on their way.
-        let late_ms = self.conduct.travel_ms.1 - self.conduct.travel_ms.0;
-        quota.first_second += u64::from(now + late_ms < quota.first_ms + 1_000);
+        let second = self.now / 1_000;
+        let spent = self.spent.entry(calls).or_default();
+        *spent = (second, if spent.0 == second { spent.1 + 1 } else { 1 });
+        spent.1 > *most
     }
 }
 
@@ -412,12 +368,12 @@ where
     fn land(&mut self, stale: bool) {
         let Some(effect) = self.effect.take() else { return };
         let account = self.ports.account();
-        let mut world = self.ports.world();
+        let mut world = account.lock();
         invariants::arrives(&mut world, self.ports.replica(), &self.sent);
         world.forced_stale = stale;
         self.landed = Some(world.take_effect(effect));
         world.forced_stale = false;
-        if world.violated() {
+        if world.book.violated() {
             account.0.violated.notify_one();
         }
     }
@@ -426,7 +382,7 @@ where
         if self.effect.is_none() {
             return;
         }
-        let mut world = self.ports.world();
+        let mut world = self.ports.account().lock();
         let due_ms = world.now + 1 + world.prng.clone().below(world.conduct.late_ms);
         world.prng.next();
         drop(world);
@@ -434,13 +390,13 @@ where
     }
 
     fn defer_until_awake(&mut self) {
-        let due_ms = self.ports.world().replicas[self.ports.replica()].frozen_until_ms;
+        let due_ms = self.ports.account().lock().replicas[self.ports.replica()].frozen_until_ms;
         self.defer_until(due_ms);
     }
 
     fn defer_until(&mut self, due_ms: u64) {
         let Some(effect) = self.effect.take() else { return };
-        let mut world = self.ports.world();
+        let mut world = self.ports.account().lock();
         let effect = Box::new(move |world: &mut World| drop(effect(world)));
         let sent = std::mem::take(&mut self.sent);
         world.deferred.push(Deferred { due_ms, replica: self.ports.replica(), sent, effect });
@@ -455,7 +411,7 @@ where
 {
     fn drop(&mut self) {
         let arrives = {
-            let mut world = self.ports.world();
+            let mut world = self.ports.account().lock();
             world.book.lands(self.number);
             self.effect.is_some() && self.number != 0 && !world.ended && world.prng.chance(500)
         };

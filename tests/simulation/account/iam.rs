@@ -3,17 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use iam_user_controller::core::observed::{Glance, Key, Leftover, Tags, User};
-use iam_user_controller::core::ownership::Ownership;
-use iam_user_controller::core::seal::SealKey;
+use iam_user_controller::core::policy::Policy;
 use iam_user_controller::core::secret::Secret;
 use iam_user_controller::core::time::Timestamp;
 use iam_user_controller::core::user::{AccessKeyId, UserId, UserName};
-use iam_user_controller::ports::{CallError, Directory, Fault, MintedKey, NewUser, Page, Receipt, Record};
+use iam_user_controller::ports::{CallError, Directory, Fault, MintedKey, NewUser, Page, Receipt};
 
 use super::{History, ReplicaPorts, SECRET_MARK, World, refused, whole_seconds};
 use crate::faults::Call;
 use crate::invariants::{self, Change};
-use crate::quarantine::Leak;
 
 /// IAM: not adjustable.
 const KEYS_PER_USER: usize = 2;
@@ -35,10 +33,8 @@ pub(crate) struct SimKey {
     pub(crate) created_ms: u64,
     pub(crate) deleted_ms: Option<u64>,
     pub(crate) active: History<bool>,
-    /// Every host of AWS accepts it from then on.
+    /// STS accepts it from then on.
     pub(crate) usable_ms: u64,
-    /// When hosts have accepted it, since the last refusal.
-    pub(crate) accepted_ms: Vec<u64>,
     pub(crate) maker: Maker,
     /// A tag or the document has named it: it is the program's to rotate.
     pub(crate) claimed: bool,
@@ -67,7 +63,6 @@ impl SimKey {
 pub(crate) struct SimUser {
     pub(crate) name: UserName,
     pub(crate) id: UserId,
-    pub(crate) path: String,
     pub(crate) created_ms: u64,
     pub(crate) deleted_ms: Option<u64>,
     pub(crate) boundary: History<Option<String>>,
@@ -80,8 +75,6 @@ pub(crate) struct SimUser {
     pub(crate) armed: bool,
     /// Its removal has begun, with evidence: a row that comes back now is too late for this life.
     pub(crate) doomed_ms: Option<u64>,
-    /// What there is to say of its quarantine.
-    pub(crate) leak: Leak,
     /// Mints already spent: values of the `minting` tag under which CreateAccessKey was sent.
     pub(crate) minted_under: Vec<String>,
 }
@@ -99,23 +92,6 @@ impl SimUser {
         self.keys.iter_mut().find(|key| key.exists() && key.id == *id)
     }
 
-    /// A managed policy is attached.
-    pub(crate) fn attach(&mut self, arn: &str, now: u64, bound: u64) {
-        self.detach(arn, now, bound);
-        let mut leftovers = self.leftovers.get().clone();
-        leftovers.push(Leftover::AttachedPolicy(arn.to_owned()));
-        self.leftovers.set(now, bound, leftovers);
-    }
-
-    /// A managed policy is detached, when it is attached.
-    pub(crate) fn detach(&mut self, arn: &str, now: u64, bound: u64) {
-        let mut leftovers = self.leftovers.get().clone();
-        leftovers.retain(|leftover| *leftover != Leftover::AttachedPolicy(arn.to_owned()));
-        if leftovers != *self.leftovers.get() {
-            self.leftovers.set(now, bound, leftovers);
-        }
-    }
-
     fn existed(&self, moment: u64) -> bool {
         self.created_ms <= moment && self.deleted_ms.is_none_or(|deleted| deleted > moment)
     }
@@ -126,87 +102,10 @@ pub(crate) fn tag<'a>(tags: &'a Tags, key: &str) -> Option<&'a str> {
     tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value.as_str())
 }
 
-pub(crate) const TABLE: &str = "iam-user-controller:table";
-pub(crate) const TABLE_ARN: &str = "iam-user-controller:table-arn";
-pub(crate) const SEAL: &str = "iam-user-controller:seal";
-
-/// A seal is of a user that was created this near to its time.
-const SEAL_NEAR_MS: u64 = 300_000;
-
-/// A seal that the program has written: of whom, and under which key of the state table. What somebody
-/// else writes, or copies, is none, whatever it looks like; so nothing here has to know how it is made.
-#[derive(Clone, Debug)]
-pub(crate) struct Issued {
-    folded: String,
-    table_arn: String,
-    key: Option<String>,
-}
-
-impl World {
-    /// Notes the seal among tags that the program writes.
-    fn issue(&mut self, folded: &str, tags: &Tags) {
-        if let Some(seal) = tag(tags, SEAL) {
-            let key = self.state.records.get("seal").map(|record| record.body.clone());
-            let issued = Issued { folded: folded.to_owned(), table_arn: self.table.arn(), key };
-            self.iam.seals.insert(seal.to_owned(), issued);
-        }
-    }
-
-    /// Whether tags say that a user belongs to the table, and have a seal of whatever worth.
-    pub(crate) fn claims(&self, tags: &Tags) -> bool {
-        tag(tags, "managed-by") == Some("iam-user-controller")
-            && tag(tags, TABLE) == Some(self.table.name.as_str())
-            && tag(tags, TABLE_ARN) == Some(self.table.arn().as_str())
-            && tag(tags, SEAL).is_some()
-    }
-
-    /// Whether the program owns a user, for the table and the state table that it follows now.
-    pub(crate) fn owns(&self, user: &SimUser) -> bool {
-        let tags = user.tags.get();
-        let Some(seal) = tag(tags, SEAL).filter(|_| self.claims(tags)) else { return false };
-        let key = self.state.records.get("seal").map(|record| &record.body);
-        let at = seal.rsplit_once('.').and_then(|(at, _)| Timestamp::parse(at));
-        let near = at.is_some_and(|at| at.as_millis().abs_diff(user.created_ms) <= SEAL_NEAR_MS + 1_000);
-        near && self.iam.seals.get(seal).is_some_and(|issued| {
-            issued.folded == user.name.folded().as_str()
-                && issued.table_arn == self.table.arn()
-                && issued.key.as_ref() == key
-        })
-    }
-
-    /// The seal key of the state table; one is made where the program has not made one yet.
-    fn seal_key(&mut self) -> SealKey {
-        let record = self.state.records.entry("seal".to_owned()).or_insert_with(|| Record {
-            id: "seal".to_owned(),
-            body: SealKey::new([42; 32]).to_record(),
-            token: 0,
-        });
-        SealKey::from_record(&record.body).expect("a key")
-    }
-
-    /// The ownership tags of a user of the table that was created then, as the program writes them.
-    pub(crate) fn own_tags(&mut self, name: &UserName, created_ms: u64) -> Tags {
-        let key = self.seal_key();
-        let tags = self.tags_under(key, name, whole_seconds(created_ms));
-        self.issue(name.folded().as_str(), &tags);
-        tags
-    }
-
-    /// Such tags as nobody has written, by who knows the key that the state table holds.
-    pub(crate) fn forged_tags(&self, name: &UserName, created: Timestamp) -> Option<Tags> {
-        let key = self.state.records.get("seal").and_then(|record| SealKey::from_record(&record.body).ok());
-        key.map(|key| self.tags_under(key, name, created))
-    }
-
-    fn tags_under(&self, key: SealKey, name: &UserName, created: Timestamp) -> Tags {
-        Ownership::new(self.table.name.clone(), self.table.arn(), Some(key)).tags(name, created)
-    }
-}
-
-/// Whether there is a tag of the controller's, whoever has written it.
-pub(crate) fn has_our_tags(tags: &Tags) -> bool {
-    tags.keys().any(|key| key.to_ascii_lowercase().starts_with("iam-user-controller:"))
-        || tag(tags, "managed-by") == Some("iam-user-controller")
+/// Whether both ownership tags match.
+pub(crate) fn is_owned(tags: &Tags, policy: &Policy) -> bool {
+    tag(tags, "managed-by") == Some("iam-user-controller")
+        && tag(tags, "iam-user-controller:table") == Some(policy.table.as_str())
 }
 
 /// All users, in IAM's order, with their past lives as long as a stale read may see them.
@@ -215,8 +114,6 @@ pub(crate) struct Iam {
     pub(crate) users: BTreeMap<String, Vec<SimUser>>,
     policies: BTreeSet<String>,
     ids: u64,
-    /// Every seal that the program has written.
-    seals: BTreeMap<String, Issued>,
 }
 
 impl Iam {
@@ -227,12 +124,6 @@ impl Iam {
 
     pub(crate) fn live_mut(&mut self, folded: &str) -> Option<&mut SimUser> {
         self.users.get_mut(folded)?.last_mut().filter(|user| user.deleted_ms.is_none())
-    }
-
-    /// The key of that id, of whoever is alive.
-    pub(crate) fn key_mut(&mut self, id: &AccessKeyId) -> Option<&mut SimKey> {
-        let alive = self.users.values_mut().filter_map(|lives| lives.last_mut());
-        alive.filter(|user| user.deleted_ms.is_none()).find_map(|user| user.live_key_mut(id))
     }
 
     /// All users that are alive.
@@ -277,9 +168,13 @@ fn no_such_user(call: Call) -> CallError {
     refused(call, Fault::NotFound, "NoSuchEntity: user")
 }
 
+fn policy_name(arn: &str) -> String {
+    arn.rsplit('/').next().unwrap_or(arn).to_owned()
+}
+
 fn attached(leftovers: &[Leftover]) -> Vec<String> {
     let arn = |leftover: &Leftover| match leftover {
-        Leftover::AttachedPolicy(arn) => Some(arn.clone()),
+        Leftover::AttachedPolicy(arn) => Some(policy_name(arn)),
         Leftover::LoginProfile
         | Leftover::MfaDevice { .. }
         | Leftover::SshPublicKey(_)
@@ -300,7 +195,6 @@ impl World {
         Some(User {
             name: user.name.clone(),
             id: user.id.clone(),
-            path: user.path.clone(),
             created: whole_seconds(user.created_ms),
             boundary: user.boundary.at(boundary).clone(),
             tags: user.tags.at(tags).clone(),
@@ -341,7 +235,6 @@ impl World {
         lives.push(SimUser {
             name: name.clone(),
             id: id.clone(),
-            path: "/".to_owned(),
             created_ms: now,
             deleted_ms: None,
             boundary: History::new(boundary),
@@ -351,7 +244,6 @@ impl World {
             meddled_ms: None,
             armed: false,
             doomed_ms: None,
-            leak: Leak::default(),
             minted_under: Vec::new(),
         });
         id
@@ -377,7 +269,6 @@ impl World {
             deleted_ms: None,
             active: History::new(true),
             usable_ms: now + spread,
-            accepted_ms: Vec::new(),
             maker,
             claimed: false,
             disowned: false,
@@ -421,10 +312,6 @@ impl World {
         }
         invariants::before(self, folded.as_str(), &Change::CreateUser(new));
         let id = self.new_user(&new.name, new.boundary.clone(), new.tags.clone());
-        if let Some(user) = self.iam.live_mut(folded.as_str()) {
-            user.path.clone_from(&new.path);
-        }
-        self.issue(folded.as_str(), &new.tags);
         self.know_parameter(new.name.as_str());
         self.book.touch(folded.as_str());
         Ok((id, whole_seconds(self.now), receipt(self)))
@@ -445,9 +332,6 @@ impl World {
             }
             Ok(())
         });
-        if done.is_ok() {
-            self.issue(folded, tags);
-        }
         done.map(|((), receipt)| receipt)
     }
 
@@ -488,53 +372,22 @@ fn key_missing(call: Call) -> CallError {
     refused(call, Fault::NotFound, "NoSuchEntity: access key")
 }
 
-/// The adapter gives a page up after this.
-const LONGEST_PAGE_MS: u64 = 30_000;
-
-impl ReplicaPorts {
-    /// Takes as long as IAM takes over a page; false when that is longer than anybody waits.
-    async fn page_in_time(&self, most: u32) -> bool {
-        let took = {
-            let world = self.account().lock();
-            let users = world.iam.all().count().min(world.conduct.page).min(most as usize);
-            users as u64 * world.conduct.page_ms_a_user
-        };
-        if took > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(took.min(LONGEST_PAGE_MS))).await;
-        }
-        took <= LONGEST_PAGE_MS
-    }
-}
-
 impl Directory for ReplicaPorts {
-    async fn glance(&self, token: Option<&str>, most: u32) -> Result<Page<Glance>, CallError> {
-        let in_time = self.page_in_time(most).await;
+    async fn glance(&self, token: Option<&str>) -> Result<Page<Glance>, CallError> {
         self.read(Call::Glance, token.unwrap_or_default(), |world| {
-            if !in_time {
-                return Err(refused(Call::Glance, Fault::Indeterminate, "no answer in time"));
-            }
-            // Whether a marker is good for pages of another size, AWS says nowhere.
-            let begun = match token.map(|token| token.split_once('/').expect("a marker")) {
-                Some((of, _)) if of != most.to_string() => {
-                    return Err(refused(Call::Glance, Fault::Invalid, "ValidationError: marker"));
-                }
-                begun => begun.map(|(_, after)| after),
-            };
-            let size = world.conduct.page.clamp(1, most as usize);
-            let mut items = Vec::new();
+            let size = world.conduct.page.max(1);
+            let mut items = Vec::with_capacity(size);
             let mut last: Option<String> = None;
             loop {
                 use std::ops::Bound::{Excluded, Unbounded};
-                let from = last.as_deref().or(begun).map_or(Unbounded, Excluded);
+                let from = last.as_deref().or(token).map_or(Unbounded, Excluded);
                 let next = world.iam.users.range::<str, _>((from, Unbounded)).next();
                 let Some(folded) = next.map(|(folded, _)| folded.clone()) else {
                     return Ok(Page { items, next: None });
                 };
                 if items.len() == size {
-                    return Ok(Page { items, next: last.map(|last| format!("{most}/{last}")) });
+                    return Ok(Page { items, next: last });
                 }
-                let owned = world.iam.live(&folded).is_some_and(|user| world.owns(user));
-                world.listed(&folded, owned);
                 if let Some(user) = world.seen_user(&folded) {
                     let moment = world.now - world.lag();
                     let seen = world.iam.seen(&folded, moment);
@@ -588,17 +441,6 @@ impl Directory for ReplicaPorts {
             let moment = world.now - world.lag();
             let seen = world.iam.seen(folded.as_str(), moment);
             Ok(seen.is_some_and(|user| user.leftovers.at(moment).contains(&Leftover::LoginProfile)))
-        })
-        .await
-    }
-
-    async fn has_mfa_device(&self, name: &UserName) -> Result<bool, CallError> {
-        let folded = name.folded();
-        self.read(Call::ListMfa, folded.as_str(), |world| {
-            let moment = world.now - world.lag();
-            let seen = world.iam.seen(folded.as_str(), moment);
-            let seen = seen.ok_or_else(|| no_such_user(Call::ListMfa))?;
-            Ok(seen.leftovers.at(moment).iter().any(|one| matches!(one, Leftover::MfaDevice { .. })))
         })
         .await
     }

@@ -9,7 +9,6 @@ mod clock;
 mod gate;
 mod iam;
 mod operator;
-mod regions;
 mod ssm;
 mod state;
 mod streams;
@@ -17,7 +16,7 @@ mod sts;
 mod table;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use iam_user_controller::core::time::Timestamp;
@@ -25,7 +24,6 @@ use iam_user_controller::ports::{CallError, Fault};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::beside::Beside;
 use crate::faults::{Call, Faults, Kind};
 use crate::invariants::{self, Book, Rules};
 use crate::occasions::Occasions;
@@ -33,8 +31,7 @@ use crate::prng::Prng;
 use crate::trace::Trace;
 
 pub(crate) use gate::ReplicaPorts;
-pub(crate) use iam::{Iam, Maker, SEAL, SimKey, SimUser, TABLE, TABLE_ARN, has_our_tags, tag};
-pub(crate) use regions::Seen;
+pub(crate) use iam::{Iam, Maker, SimKey, SimUser, is_owned, tag};
 pub(crate) use ssm::Ssm;
 pub(crate) use table::{RowLife, Table};
 
@@ -52,13 +49,8 @@ pub(crate) struct Conduct {
     pub(crate) stale_bound_ms: u64,
     /// How often it does, of a thousand reads of one thing.
     pub(crate) stale_per_mille: u32,
-    /// How far into the past a read of a parameter may look, and how often it does.
-    pub(crate) vault_late_ms: u64,
-    pub(crate) vault_late_per_mille: u32,
     /// For how long STS may refuse a new key.
     pub(crate) spread_ms: u64,
-    /// How often a host of STS accepts a key that not all hosts know yet, of a thousand.
-    pub(crate) early_per_mille: u32,
     /// How long a call is on its way, each way; (0, 0) only lets others run in between.
     pub(crate) travel_ms: (u64, u64),
     /// When the caller gives a call up.
@@ -69,8 +61,6 @@ pub(crate) struct Conduct {
     pub(crate) freeze_ms: u64,
     /// Users on a page of a glance, items on a page of a scan, shards on a page.
     pub(crate) page: usize,
-    /// How long IAM takes over each user on a page of a glance.
-    pub(crate) page_ms_a_user: u64,
     /// Records in an answer of GetRecords.
     pub(crate) batch: usize,
     /// How long a stream record or a new shard may take to be seen.
@@ -79,25 +69,10 @@ pub(crate) struct Conduct {
     pub(crate) shard_life_ms: u64,
     /// Whether DescribeStream knows a filter for children.
     pub(crate) shard_filter: bool,
-    /// All replicas have one hostname and one process id.
-    pub(crate) one_name: bool,
     /// The user that the program runs as, by its folded name; `None`: a role.
     pub(crate) own_user: Option<String>,
     /// How many calls AWS takes in a second of those whose names begin so; the others are throttled.
     pub(crate) limits: &'static [(&'static str, u32)],
-    /// How often a throttled call is sent again before anybody hears of it, as the SDK would do.
-    pub(crate) hidden_retries: u32,
-}
-
-/// What became of the calls to which one of `Conduct::limits` applies.
-#[derive(Clone, Debug)]
-pub(crate) struct Quotas {
-    pub(crate) calls: &'static str,
-    pub(crate) attempts: u64,
-    pub(crate) refused: u64,
-    /// Attempts within a second of the first one.
-    pub(crate) first_second: u64,
-    first_ms: u64,
 }
 
 impl Default for Conduct {
@@ -105,24 +80,18 @@ impl Default for Conduct {
         Self {
             stale_bound_ms: 6_000,
             stale_per_mille: 0,
-            vault_late_ms: 6_000,
-            vault_late_per_mille: 0,
             spread_ms: 10_000,
-            early_per_mille: 0,
             travel_ms: (0, 0),
             call_timeout_ms: 5_000,
             late_ms: 3_000,
             freeze_ms: 45_000,
             page: 3,
-            page_ms_a_user: 0,
             batch: 4,
             stream_lag_ms: 0,
             shard_life_ms: 4 * 3_600_000,
             shard_filter: true,
-            one_name: false,
             own_user: None,
             limits: &[],
-            hidden_retries: 0,
         }
     }
 }
@@ -154,8 +123,6 @@ impl AccountSettings {
 /// One process of the program, as the account knows it.
 #[derive(Debug, Default)]
 struct ReplicaState {
-    /// Where it runs.
-    region: usize,
     /// Which start of this replica is alive; calls of earlier ones never end.
     incarnation: u32,
     crashed: bool,
@@ -170,8 +137,6 @@ struct ReplicaState {
     clock: Option<BadClock>,
     /// The process stands still until then: it begins nothing, and sees no answer.
     frozen_until_ms: u64,
-    /// It is no replica of the service, but an operator's command.
-    beside: Option<Beside>,
 }
 
 /// A clock that is far off, or runs at a rate of its own.
@@ -253,11 +218,6 @@ pub(crate) struct World {
     pub(crate) table: Table,
     pub(crate) streams: streams::StreamSet,
     pub(crate) state: state::State,
-    /// From which Region it is seen, and what the other one has of its own.
-    region: usize,
-    elsewhere: regions::Region,
-    /// A state table that only a command's configuration names.
-    other_state: state::State,
     /// Another table, which the program is to follow, or followed, by mistake.
     shelf: Option<operator::Shelf>,
     pub(crate) book: Book,
@@ -270,18 +230,14 @@ pub(crate) struct World {
     pub(crate) changes: u64,
     /// Which call was which, when text is kept.
     pub(crate) call_log: Vec<Made>,
-    /// For each of `Conduct::limits`: when it was last asked, and what was left in its bucket then, in
-    /// thousandths of a call.
-    buckets: BTreeMap<&'static str, (u64, u64)>,
-    pub(crate) quotas: Vec<Quotas>,
+    /// The second in which each of `Conduct::limits` last counted, and what it counted.
+    spent: BTreeMap<&'static str, (u64, u32)>,
     /// The next IAM read answers from as far back as it may.
     forced_stale: bool,
     /// How the next GetRecords goes wrong.
     quirk: Option<Kind>,
     replicas: Vec<ReplicaState>,
     deferred: Vec<Deferred>,
-    /// When a process was last told to stop.
-    pub(crate) stopped_ms: Option<u64>,
     sweep_every_ms: u64,
     keep_text: bool,
     origin: Instant,
@@ -314,12 +270,9 @@ impl Account {
             conduct,
             iam: Iam::default(),
             ssm: Ssm::default(),
-            table: Table::new(rules.policy.ownership.table(), regions::REGIONS[0]),
-            region: 0,
-            elsewhere: regions::Region::new(rules.policy.ownership.table()),
+            table: Table::new(&rules.policy.table),
             streams: streams::StreamSet::default(),
             state: state::State::default(),
-            other_state: state::State::default(),
             shelf: None,
             book: Book::default(),
             occasions: Occasions::default(),
@@ -330,13 +283,11 @@ impl Account {
             max_calls: u64::MAX,
             changes: 0,
             call_log: Vec::new(),
-            buckets: BTreeMap::new(),
-            quotas: Vec::new(),
+            spent: BTreeMap::new(),
             forced_stale: false,
             quirk: None,
             replicas: Vec::new(),
             deferred: Vec::new(),
-            stopped_ms: None,
             sweep_every_ms: u64::try_from(sweep_every.as_millis()).unwrap_or(u64::MAX).max(1),
             keep_text,
             origin: clock::tokio_now(),
@@ -344,28 +295,25 @@ impl Account {
             ended: false,
         };
         world.iam.allow_policy(world.rules.policy.boundary.as_deref());
-        for region in [1, 0] {
-            world.see_from(region);
-            world.enable_stream();
-        }
+        world.enable_stream();
         Self(Arc::new(Shared { world: Mutex::new(world), violated: Notify::new(), switched: Notify::new() }))
     }
 
     /// The truth as of now: whatever was due has happened.
-    pub(crate) fn lock(&self) -> Seen<'_> {
-        self.seen_from(0)
+    pub(crate) fn lock(&self) -> MutexGuard<'_, World> {
+        let mut world = self.0.world.lock().unwrap_or_else(PoisonError::into_inner);
+        world.catch_up();
+        if world.book.violated() {
+            self.0.violated.notify_one();
+        }
+        world
     }
 
     /// Does something to the account as its owner would, outside the program.
     pub(crate) fn operate<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
-        self.operate_in(0, act)
-    }
-
-    /// The same in a Region.
-    pub(crate) fn operate_in<T>(&self, region: usize, act: impl FnOnce(&mut World) -> T) -> T {
-        let mut world = self.seen_from(region);
+        let mut world = self.lock();
         let done = act(&mut world);
-        if world.violated() {
+        if world.book.violated() {
             self.0.violated.notify_one();
         }
         done
@@ -378,22 +326,9 @@ impl Account {
 
     /// Adds a replica and returns its number.
     pub(crate) fn add_replica(&self, skew_ms: i64, drift_ppm: i64) -> usize {
-        self.add_replica_in(0, skew_ms, drift_ppm)
-    }
-
-    /// The same in a Region.
-    pub(crate) fn add_replica_in(&self, region: usize, skew_ms: i64, drift_ppm: i64) -> usize {
         let mut world = self.lock();
-        let state = ReplicaState { region, crashed: true, skew_ms, drift_ppm, ..ReplicaState::default() };
-        world.replicas.push(state);
+        world.replicas.push(ReplicaState { crashed: true, skew_ms, drift_ppm, ..ReplicaState::default() });
         world.replicas.len() - 1
-    }
-
-    /// Adds an operator's command, which has its own clock, and returns its number.
-    pub(crate) fn add_beside(&self, beside: Beside) -> usize {
-        let replica = self.add_replica(0, 0);
-        self.lock().replicas[replica].beside = Some(beside);
-        replica
     }
 
     /// Ports for a new start of a replica.
@@ -411,7 +346,7 @@ impl Account {
 
     /// The process ends here and now; its calls never return, and what is on its way may arrive.
     pub(crate) fn crash(&self, replica: usize) {
-        let mut world = self.seen_by(replica);
+        let mut world = self.lock();
         world.replicas[replica].crashed = true;
         world.book.dies(replica);
         world.note(2, replica, "process", || "crashes".to_owned());
@@ -432,11 +367,6 @@ impl Account {
         world.note(4, replica, "process", || "goes on".to_owned());
         drop(world);
         self.0.switched.notify_waiters();
-    }
-
-    /// The Region in which a replica runs.
-    pub(crate) fn region_of(&self, replica: usize) -> usize {
-        self.lock().replicas[replica].region
     }
 
     pub(crate) fn paused(&self, replica: usize) -> bool {
@@ -507,11 +437,6 @@ impl Account {
 }
 
 impl World {
-    /// The operator's command that this process is, if it is one.
-    pub(crate) fn beside(&self, replica: usize) -> Option<Beside> {
-        self.replicas.get(replica)?.beside
-    }
-
     fn catch_up(&mut self) {
         let elapsed = clock::tokio_now().duration_since(self.origin);
         let now = self.origin_ms + u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
@@ -520,11 +445,9 @@ impl World {
             let Some((index, _)) = first.filter(|(_, deferred)| deferred.due_ms <= now) else { break };
             let Deferred { due_ms, replica, sent, effect } = self.deferred.remove(index);
             self.now = self.now.max(due_ms);
-            self.see_from(self.replicas[replica].region);
             self.note(5, replica, "network", || "a call that was given up arrives".to_owned());
             invariants::arrives(self, replica, &sent);
             self.take_effect(effect);
-            self.see_from(0);
         }
         self.now = now;
     }
@@ -549,21 +472,6 @@ impl World {
         }
     }
 
-    /// How far into the past the next read of a parameter looks.
-    fn vault_lag(&mut self) -> u64 {
-        let Conduct { vault_late_ms: bound, vault_late_per_mille: often, .. } = self.conduct;
-        if self.forced_stale {
-            bound
-        } else if !self.faults.off && often >= 1_000 {
-            // All of them are, and by as much.
-            bound
-        } else if !self.faults.off && often > 0 && bound > 0 && self.prng.chance(often) {
-            self.prng.between(1, bound)
-        } else {
-            0
-        }
-    }
-
     /// Writes an event into the trace.
     pub(crate) fn note(&mut self, word: u64, replica: usize, subject: &str, text: impl FnOnce() -> String) {
         let (now, began) = (self.now, self.origin_ms);
@@ -576,11 +484,6 @@ impl World {
     /// The time as AWS tells it.
     pub(crate) fn timestamp(&self) -> Timestamp {
         Timestamp::from_millis(self.now)
-    }
-
-    /// The time between two sweeps.
-    pub(crate) fn sweep_every_ms(&self) -> u64 {
-        self.sweep_every_ms
     }
 
     /// Milliseconds since the history began.

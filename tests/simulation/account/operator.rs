@@ -4,17 +4,13 @@ use std::time::Duration;
 
 use iam_user_controller::core::document::{KeyDocument, StoredKey};
 use iam_user_controller::core::observed::{Leftover, Tags};
-use iam_user_controller::core::ownership::Ownership;
-use iam_user_controller::core::parameter::Tier;
-use iam_user_controller::core::seal::SealKey;
 use iam_user_controller::core::secret::Secret;
 use iam_user_controller::core::user::{AccessKeyId, UserId, UserName};
 use iam_user_controller::ports::ChangeKind;
 
-use super::regions::REGIONS;
 use super::state::State;
 use super::streams::StreamSet;
-use super::{History, Maker, SimKey, SimUser, Table, World, tag, whole_seconds};
+use super::{History, Maker, SimKey, SimUser, Table, World, is_owned, tag};
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -59,7 +55,7 @@ impl World {
             let now = self.now;
             // Whoever is not owned then is not the program's to revoke.
             let live = self.iam.live(&name.to_ascii_lowercase());
-            let owned = live.is_none_or(|user| self.owns(user));
+            let owned = live.is_none_or(|user| is_owned(user.tags.get(), &self.rules.policy));
             self.table.remove(name, now, recorded, owned);
         }
     }
@@ -104,7 +100,7 @@ impl World {
         let shelved = self.shelf.take();
         let first_time = shelved.is_none();
         let mut other = shelved.unwrap_or_else(|| Shelf {
-            table: Table::new(name, REGIONS[0]),
+            table: Table::new(name),
             streams: StreamSet::default(),
             state: State::default(),
         });
@@ -121,27 +117,6 @@ impl World {
             }
             self.enable_stream();
         }
-    }
-
-    /// Does something to the table that the controller is for, also while it follows another by mistake.
-    fn of_the_first_table<T>(&mut self, act: impl FnOnce(&mut World) -> T) -> T {
-        if self.table.name == self.rules.policy.ownership.table() {
-            return act(self);
-        }
-        let Some(mut shelf) = self.shelf.take() else { return act(self) };
-        // A state table of its own is on the shelf, too.
-        let own_state = shelf.state.records.contains_key("seal");
-        let mut exchange = |world: &mut World| {
-            std::mem::swap(&mut world.table, &mut shelf.table);
-            if own_state {
-                std::mem::swap(&mut world.state, &mut shelf.state);
-            }
-        };
-        exchange(self);
-        let done = act(self);
-        exchange(self);
-        self.shelf = Some(shelf);
-        done
     }
 
     pub(super) fn know_parameter(&mut self, name: &str) {
@@ -233,45 +208,6 @@ impl World {
         });
     }
 
-    /// Writes all tags of one user onto another one, as whoever may tag users can.
-    pub(crate) fn copy_tags(&mut self, from: &str, to: &str) {
-        let Some(tags) = self.iam.live(from).map(|user| user.tags.get().clone()) else { return };
-        self.meddle(to, |user, now, bound| {
-            let mut all = user.tags.get().clone();
-            all.extend(tags);
-            user.tags.set(now, bound, all);
-        });
-    }
-
-    /// Writes our ownership tags onto a user, with a seal that looks like one.
-    pub(crate) fn forge_tags(&mut self, folded: &str) {
-        let (table, arn) = (self.table.name.clone(), self.table.arn());
-        let Some(user) = self.iam.live(folded) else { return };
-        let guessed = Ownership::new(table, arn, Some(SealKey::new([13; 32])));
-        let tags = guessed.tags(&user.name, whole_seconds(user.created_ms));
-        self.meddle(folded, |user, now, bound| {
-            let mut all = user.tags.get().clone();
-            all.extend(tags);
-            user.tags.set(now, bound, all);
-        });
-    }
-
-    /// Tags each key of a user as the function tags keys.
-    pub(crate) fn tag_keys(&mut self, folded: &str) {
-        self.meddle(folded, |user, now, bound| {
-            let mut tags = user.tags.get().clone();
-            for key in user.keys.iter_mut().filter(|key| key.exists()) {
-                tags.entry(key.id.to_string()).or_insert_with(|| CURRENT.to_owned());
-                key.claimed = true;
-            }
-            user.tags.set(now, bound, tags);
-        });
-    }
-
-    pub(crate) fn set_path(&mut self, folded: &str, path: &str) {
-        self.meddle(folded, |user, _, _| path.clone_into(&mut user.path));
-    }
-
     /// Drops the boundary, or sets another.
     pub(crate) fn alter_boundary(&mut self, folded: &str, boundary: Option<&str>) {
         self.meddle(folded, |user, now, bound| user.boundary.set(now, bound, boundary.map(str::to_owned)));
@@ -320,9 +256,7 @@ impl World {
             self.ssm.forsaken.insert(parameter.clone());
         }
         // What SSM refuses changes nothing; an operator may try.
-        let advanced = self.ssm.parameters.get(&parameter).is_some_and(|known| known.advanced);
-        let tier = if advanced { Tier::Advanced } else { Tier::Standard };
-        let _refused = self.write_parameter(&parameter, text, secure, tier);
+        let _refused = self.write_parameter(&parameter, text, secure);
     }
 
     // The function before us.
@@ -342,16 +276,12 @@ impl World {
         let folded = name.folded();
         let folded = folded.as_str();
         self.make_user(name, boundary, Tags::new());
-        let home = self.rules.policy.adopt_paths.first().cloned().unwrap_or_default();
-        if let Some(user) = self.iam.live_mut(folded) {
-            user.path = home;
-        }
         let mut document = KeyDocument::default();
         let ages = [pending.map(|age| (age, PENDING)), Some((current, CURRENT))];
         for (age, role) in ages.into_iter().flatten() {
             let Some(minted) = self.new_key(folded, Maker::Operator) else { return };
             let now = self.now;
-            let stored_key = StoredKey::new(minted.id.clone(), minted.secret);
+            let stored_key = StoredKey { id: minted.id.clone(), secret: minted.secret };
             match role {
                 PENDING => document.pending = Some(stored_key),
                 _ => document.current = Some(stored_key),
@@ -374,10 +304,11 @@ impl World {
         }
         if stored {
             let parameter = self.parameter_of(name);
-            let _always_fits =
-                self.write_parameter(&parameter, document.to_text().expose(), true, Tier::Standard);
+            let _always_fits = self.write_parameter(&parameter, document.to_text().expose(), true);
             let published = self.now.saturating_sub(millis(current));
-            self.written_long_ago(&parameter, published);
+            if let Some(parameter) = self.ssm.parameters.get_mut(&parameter) {
+                parameter.modified_ms = published;
+            }
         }
     }
 
@@ -385,27 +316,16 @@ impl World {
     pub(crate) fn make_owned_user(&mut self, name: &UserName, current: Duration, pending: Option<Duration>) {
         let boundary = self.rules.policy.boundary.clone();
         self.make_legacy_user(name, current, pending, boundary.as_deref(), true);
-        let Some(created_ms) = self.iam.live(name.folded().as_str()).map(|user| user.created_ms) else {
-            return;
-        };
-        let own = self.of_the_first_table(|world| world.own_tags(name, created_ms));
+        let table = self.rules.policy.table.clone();
         let Some(user) = self.iam.live_mut(name.folded().as_str()) else { return };
         let mut tags = user.tags.get().clone();
-        tags.extend(own);
+        tags.insert("managed-by".to_owned(), "iam-user-controller".to_owned());
+        tags.insert("iam-user-controller:table".to_owned(), table);
         tags.insert("iam-user-controller:minting".to_owned(), "none".to_owned());
         user.tags = History::new(tags);
         user.armed = true;
         for key in &mut user.keys {
             key.maker = Maker::Program;
-        }
-    }
-
-    /// The same with a console password, which it has had for long.
-    pub(crate) fn make_owned_person(&mut self, name: &UserName) {
-        const DAY: Duration = Duration::from_secs(86_400);
-        self.make_owned_user(name, 3 * DAY, None);
-        if let Some(user) = self.iam.live_mut(name.folded().as_str()) {
-            user.leftovers = History::new(vec![Leftover::LoginProfile]);
         }
     }
 

@@ -13,119 +13,48 @@ use crate::invariants;
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) records: BTreeMap<String, Record>,
-    /// Records that are lost, and the newest token of those who might write them again.
-    lost: BTreeMap<String, u64>,
     /// What is wrong with the table, if anything is.
     pub(crate) fault: Option<String>,
 }
 
-impl State {
-    /// The record is lost; nobody who led until now writes it again.
-    pub(crate) fn lose(&mut self, id: &str, newest_token: u64) {
-        self.records.remove(id);
-        self.lost.insert(id.to_owned(), newest_token);
-    }
-}
-
-/// Which state table a process has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Which {
-    /// The service's.
-    Own,
-    /// Another one, which only an operator's command names.
-    Other,
-}
-
 impl World {
-    fn state(&mut self, which: Which) -> &mut State {
-        match which {
-            Which::Own => &mut self.state,
-            Which::Other => &mut self.other_state,
-        }
-    }
-
-    fn put_record(&mut self, which: Which, record: &Record) -> Result<(), StateError> {
-        if which == Which::Own {
-            invariants::state_written(self, record);
-        }
-        let state = self.state(which);
-        if state.records.get(&record.id).is_some_and(|known| known.token > record.token) {
+    fn put_record(&mut self, record: &Record) -> Result<(), StateError> {
+        invariants::state_written(self, record);
+        let newer = self.state.records.get(&record.id).is_some_and(|known| known.token > record.token);
+        if newer {
             return Err(StateError::Fenced);
-        }
-        if state.lost.get(&record.id).is_some_and(|dead| record.token <= *dead) {
-            return Ok(());
-        }
-        state.records.insert(record.id.clone(), record.clone());
-        if which == Which::Own {
-            invariants::state_stored(self, record);
         }
         *self.book.written.entry(record.id.clone()).or_default() += 1;
+        self.state.records.insert(record.id.clone(), record.clone());
         Ok(())
-    }
-
-    fn swap_record(
-        &mut self,
-        (which, replica): (Which, usize),
-        expected: Option<&Record>,
-        new: Record,
-    ) -> Result<(), StateError> {
-        if which == Which::Own {
-            invariants::state_written(self, &new);
-        }
-        let records = &self.state(which).records;
-        if records.get(&new.id) == Some(&new) {
-            return Ok(());
-        }
-        let id = expected.map_or(&new.id, |expected| &expected.id);
-        if *id != new.id || records.get(id) != expected {
-            return Err(StateError::Fenced);
-        }
-        if which == Which::Own {
-            invariants::swapped(self, replica, &new);
-        }
-        self.state(which).records.insert(new.id.clone(), new);
-        Ok(())
-    }
-}
-
-impl ReplicaPorts {
-    fn which(&self) -> Which {
-        if self.beside().is_some_and(|beside| beside.other_state) { Which::Other } else { Which::Own }
     }
 }
 
 impl StateStore for ReplicaPorts {
     async fn check(&self) -> Result<Result<(), String>, CallError> {
-        let which = self.which();
-        self.read(Call::CheckState, "", |world| Ok(world.state(which).fault.clone().map_or(Ok(()), Err)))
-            .await
+        self.read(Call::CheckState, "", |world| Ok(world.state.fault.clone().map_or(Ok(()), Err))).await
     }
 
     async fn load(&self) -> Result<Vec<Record>, CallError> {
-        let which = self.which();
-        self.read(Call::LoadState, "", |world| Ok(world.state(which).records.values().cloned().collect()))
-            .await
+        self.read(Call::LoadState, "", |world| Ok(world.state.records.values().cloned().collect())).await
     }
 
     async fn get(&self, id: &str) -> Result<Option<Record>, CallError> {
-        let which = self.which();
-        self.read(Call::GetState, id, |world| Ok(world.state(which).records.get(id).cloned())).await
+        self.read(Call::GetState, id, |world| Ok(world.state.records.get(id).cloned())).await
     }
 
     async fn put(&self, record: &Record) -> Result<(), StateError> {
-        let (which, record) = (self.which(), record.clone());
-        let subject = record.id.clone();
-        self.change(Call::PutState, &subject, move |world| world.put_record(which, &record)).await
+        let (subject, record) = (record.id.clone(), record.clone());
+        self.change(Call::PutState, &subject, move |world| world.put_record(&record)).await
     }
 
     async fn delete(&self, id: &str, token: u64) -> Result<(), StateError> {
-        let (subject, id, which) = (id, id.to_owned(), self.which());
+        let (subject, id) = (id, id.to_owned());
         self.change(Call::DeleteState, subject, move |world| {
-            let records = &mut world.state(which).records;
-            if records.get(&id).is_some_and(|known| known.token > token) {
+            if world.state.records.get(&id).is_some_and(|known| known.token > token) {
                 return Err(StateError::Fenced);
             }
-            records.remove(&id);
+            world.state.records.remove(&id);
             Ok(())
         })
         .await
@@ -133,9 +62,21 @@ impl StateStore for ReplicaPorts {
 
     async fn swap(&self, expected: Option<&Record>, new: &Record) -> Result<(), StateError> {
         let (expected, new) = (expected.cloned(), new.clone());
-        let (subject, who) = (new.id.clone(), (self.which(), self.replica()));
-        self.change(Call::SwapState, &subject, move |world| world.swap_record(who, expected.as_ref(), new))
-            .await
+        let (subject, replica) = (new.id.clone(), self.replica());
+        self.change(Call::SwapState, &subject, move |world| {
+            invariants::state_written(world, &new);
+            if world.state.records.get(&new.id) == Some(&new) {
+                return Ok(());
+            }
+            let id = expected.as_ref().map_or(&new.id, |expected| &expected.id);
+            if *id != new.id || world.state.records.get(id) != expected.as_ref() {
+                return Err(StateError::Fenced);
+            }
+            invariants::swapped(world, replica, &new);
+            world.state.records.insert(new.id.clone(), new);
+            Ok(())
+        })
+        .await
     }
 }
 

@@ -37,7 +37,6 @@ pub(crate) struct RowLife {
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) name: String,
-    region: &'static str,
     pub(crate) exists: bool,
     generation: u64,
     /// By hash, as a scan meets them.
@@ -58,11 +57,10 @@ fn place(name: &str) -> (u64, String) {
 }
 
 impl Table {
-    pub(crate) fn new(name: &str, region: &'static str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let name = name.to_owned();
         Self {
             name,
-            region,
             exists: true,
             generation: 1,
             rows: BTreeSet::new(),
@@ -75,7 +73,7 @@ impl Table {
     }
 
     pub(crate) fn arn(&self) -> String {
-        format!("arn:aws:dynamodb:{}:{ACCOUNT}:table/{}", self.region, self.name)
+        format!("arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/{}", self.name)
     }
 
     pub(crate) fn contains(&self, name: &str) -> bool {
@@ -180,7 +178,6 @@ impl UsersTable for ReplicaPorts {
             }
             let stream = world.streams.newest();
             Ok(Some(TableDescription {
-                replicas: Vec::new(),
                 arn: world.table.arn(),
                 id: format!("00000000-0000-4000-8000-{:012}", world.table.generation),
                 readable: true,

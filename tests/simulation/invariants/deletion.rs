@@ -1,5 +1,7 @@
 //! 7: who may be taken down, and how many at once.
 
+use std::time::Duration;
+
 use iam_user_controller::brakes;
 use iam_user_controller::core::observed::Leftover;
 use iam_user_controller::core::policy::OrphanAction;
@@ -7,8 +9,8 @@ use iam_user_controller::core::user::UserId;
 use iam_user_controller::ports::Record;
 
 use super::keys::meddled_lately;
-use super::{Excuse, ROUNDED_MS, Verdict, first, ms};
-use crate::account::{RowLife, SimUser, World, has_our_tags};
+use super::{Excuse, OWNERSHIP, ROUNDED_MS, Verdict, ms};
+use crate::account::{RowLife, SimUser, World, is_owned, tag};
 
 /// A record tells when a deletion was granted.
 pub(super) fn state_written(world: &mut World, record: &Record) {
@@ -38,12 +40,9 @@ pub(super) type Obstacle = (&'static str, Option<Excuse>);
 /// What is no evidence yet, and will be.
 pub(super) const TOO_YOUNG: &str = "it is younger than an orphan has to be";
 
-/// What keeps sweeps from a person, also from one whose removal has begun.
-pub(super) const A_PERSONS: &str = "it has a console login";
-
 /// 7: what speaks against taking this user down.
 pub(super) fn obstacles(world: &World, user: &SimUser) -> Vec<Obstacle> {
-    let life = first::life(world, user.name.as_str()).unwrap_or_default();
+    let life = world.table.life.get(user.name.as_str()).copied().unwrap_or_default();
     // A record of the stream is evidence, also when the whole table goes after it.
     if life.told_ms.is_some_and(|at| at >= user.created_ms) {
         return Vec::new();
@@ -98,12 +97,14 @@ fn obstacles_of_a_sweep(world: &World, user: &SimUser, life: &RowLife) -> Vec<Ob
     if world.rules.action == OrphanAction::Report {
         obstacles.push(("orphans are to be reported", recorded));
     }
-    let meddled = meddled_lately(world, user).or(recorded);
-    if !world.owns(user) && has_our_tags(user.tags.get()) {
-        obstacles.push(("its tags are those of another table, or forged", meddled));
-    }
-    if user.leftovers.get().contains(&Leftover::LoginProfile) && !policy.include_console_users {
-        obstacles.push((A_PERSONS, meddled));
+    if !is_owned(user.tags.get(), policy) {
+        let excuse = meddled_lately(world, user).or(recorded);
+        if tag(user.tags.get(), OWNERSHIP[1]).is_some_and(|table| table != policy.table) {
+            obstacles.push(("it belongs to another table", excuse));
+        }
+        if user.leftovers.get().contains(&Leftover::LoginProfile) && !policy.include_console_users {
+            obstacles.push(("it has a console login", excuse));
+        }
     }
     let age = world.now.saturating_sub(user.created_ms) + ROUNDED_MS;
     if age < ms(world.rules.orphan_min_age) {
@@ -126,13 +127,16 @@ pub(super) fn unless_doomed(mut loss: Verdict, obstacles: &[Obstacle]) -> Verdic
 /// An operator lets held deletions go on: those of users without a row, or from before its removal.
 pub(crate) fn resume_deletions(world: &mut World) {
     let gone = |(_, user): (&str, &SimUser)| {
-        let life = first::life(world, user.name.as_str());
+        let life = world.table.life.get(user.name.as_str());
         let told = life.and_then(|life| life.told_ms).is_some_and(|told| told >= user.created_ms);
         (told || !world.table.contains(user.name.as_str())).then(|| user.id.clone())
     };
     let licensed = world.iam.all().filter_map(gone).collect();
-    world.book.resume_deletions(licensed);
+    world.book.resume_deletions(licensed, world.now);
 }
+
+/// The leader has read an operator's command within this.
+const WORD_ARRIVES: Duration = Duration::from_secs(10);
 
 /// The deletion brake.
 pub(super) fn brake(world: &mut World, folded: &str) {
@@ -141,10 +145,18 @@ pub(super) fn brake(world: &mut World, folded: &str) {
     // What was granted is carried through; it counts from when that was.
     let granted = world.book.granted.get(&id).copied();
     let began = user.doomed_ms.into_iter().chain(granted).min().unwrap_or(world.now);
+    // What is held when the operator's word arrives is let go, too.
+    let removed = world.table.life.get(user.name.as_str()).and_then(|life| life.removed_ms);
+    let word = world.book.resumed_ms..world.book.resumed_ms.saturating_add(ms(WORD_ARRIVES));
+    let word_arrives = world.book.deletions_resumed && removed.is_some_and(|at| word.contains(&at));
     if !world.book.begun.insert(id.clone()) {
         return;
     }
-    let excuse = world.book.licensed.contains(&id).then_some(Excuse::Licensed);
+    let excuse = if word_arrives {
+        Some(Excuse::WordArrives)
+    } else {
+        world.book.licensed.contains(&id).then_some(Excuse::Licensed)
+    };
     let window = ms(world.rules.brake.2);
     let mut verdict = Verdict::about(folded);
     if let Some(too_many) = beyond_the_brake(world, began, window, 0) {
@@ -168,7 +180,7 @@ fn beyond_the_brake(world: &World, began: u64, window: u64, more: u64) -> Option
     let (count, percent, _) = world.rules.brake;
     let deletions = world.book.deletions.iter().chain([&began]);
     let deleted = deletions.filter(|at| **at + window > world.now).count() as u64;
-    let owned = world.iam.all().filter(|(_, user)| world.owns(user)).count();
+    let owned = world.iam.all().filter(|(_, user)| is_owned(user.tags.get(), &world.rules.policy)).count();
     let base = owned as u64 + deleted + more;
     let beyond = deleted > u64::from(count) && deleted * 100 > u64::from(percent) * base;
     beyond.then(|| format!("deletion number {deleted} of {base} users: the brake should hold"))

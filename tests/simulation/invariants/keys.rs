@@ -11,11 +11,9 @@ use iam_user_controller::core::user::AccessKeyId;
 
 use super::deletion::{obstacles, unless_doomed};
 use super::ownership::asked_for;
-use super::proofs::unproven;
 use super::silence::faults_of;
 use super::{Excuse, MINTING, ROUNDED_MS, ROUNDING, Verdict, ms, violation};
-use crate::account::{Maker, SimKey, SimUser, World, tag};
-use crate::quarantine;
+use crate::account::{Maker, SimKey, SimUser, World, is_owned, tag};
 
 /// 2, 5: a key was minted.
 pub(crate) fn minted(world: &mut World, folded: &str) {
@@ -71,8 +69,7 @@ pub(super) fn mint(world: &World, folded: &str, user: &SimUser, verdict: &mut Ve
         let left = ms(policy.rotate_after).saturating_sub(age + ROUNDED_MS);
         if Some(&key.id) == current && *key.active.get() && left > 0 {
             let what = format!("{folded} gets a new key while its current one is only {age} ms old");
-            let leaked = quarantine::leaked(world, user, key);
-            verdict.breaks_unless(meddled.or(leaked).or(clock_error(world, left)), 1, what);
+            verdict.breaks_unless(meddled.or(clock_error(world, left)), 1, what);
         }
     }
 }
@@ -115,8 +112,7 @@ pub(super) fn key_loss(world: &World, folded: &str, user: &SimUser, id: &AccessK
     if left > 0 {
         let what =
             format!("{id} of {folded} is taken away {age} ms old, its successor published {overlap} ms ago");
-        let leaked = quarantine::leaked(world, user, key);
-        verdict.breaks_unless(meddled.or(leaked).or(clock_error(world, left)), 1, what);
+        verdict.breaks_unless(meddled.or(clock_error(world, left)), 1, what);
     }
 }
 
@@ -138,7 +134,7 @@ pub(super) fn expired_since(world: &World, user: &SimUser, document: &KeyDocumen
 pub(crate) fn published(world: &mut World, folded: &str, before: Option<&KeyDocument>, text: &str) {
     let now = world.now;
     let document = KeyDocument::parse(&Secret::new(text));
-    let unproven = document.as_ref().ok().and_then(|document| unproven(world, folded, before, document));
+    let verify = world.rules.policy.verify;
     let Some(user) = world.iam.live_mut(folded) else { return };
     let meddled = meddled(user);
     let mut verdict = Verdict::about(folded);
@@ -146,9 +142,6 @@ pub(crate) fn published(world: &mut World, folded: &str, before: Option<&KeyDocu
         violation(world, 1, format!("a document without a current key is published for {folded}"));
         return;
     };
-    if let Some(what) = unproven {
-        verdict.breaks_unless(meddled, 1, what);
-    }
     for key in user.keys.iter_mut().filter(|key| key.exists()) {
         if key.id == stored.id {
             key.claimed = true;
@@ -158,6 +151,9 @@ pub(crate) fn published(world: &mut World, folded: &str, before: Option<&KeyDocu
                 verdict.breaks(1, format!("{} of {folded} is published with a wrong secret", key.id));
             } else if !*key.active.get() {
                 verdict.breaks_unless(meddled, 1, format!("{} of {folded} is published inactive", key.id));
+            } else if verify && key.usable_ms > now {
+                let what = format!("{} of {folded} is published before AWS accepts it", key.id);
+                verdict.breaks_unless(meddled, 1, what);
             }
         } else if key.published_ms.is_some() {
             key.superseded_ms.get_or_insert(now);
@@ -191,7 +187,7 @@ pub(crate) fn after(world: &mut World) {
     while let Some(folded) = world.book.touched.pop() {
         let Some(user) = world.iam.live(&folded) else { continue };
         let works = current_works(world, user);
-        let owned = world.owns(user);
+        let owned = is_owned(user.tags.get(), &world.rules.policy);
         let mut verdict = Verdict::about(&folded);
         if user.armed && !works {
             let what = format!("`current` of {folded} is no working key any more");

@@ -4,7 +4,6 @@ use iam_user_controller::ports::Record;
 
 use super::{Excuse, excused, violation};
 use crate::account::{Sent, World};
-use crate::beside::Beside;
 use crate::faults::Call;
 
 /// A change that was sent and has not been answered.
@@ -61,12 +60,6 @@ pub(crate) fn take_off(
             call.name()
         ));
     }
-    if world.beside(replica).is_some_and(Beside::may_change_nothing) {
-        broken = Some(format!(
-            "{} on {subject} is sent by a command with other settings, or another state table, than the service",
-            call.name()
-        ));
-    }
     match broken {
         Some(broken) => violation(world, 5, broken),
         None if stale > 0 => excused(world, Excuse::LastCall, subject),
@@ -82,7 +75,6 @@ pub(crate) fn swapped(world: &mut World, replica: usize, record: &Record) {
     if record.id != world.rules.lease_record {
         return;
     }
-    super::first::lease_taken(world);
     let (now, book) = (world.now, &mut world.book);
     if record.token < book.newest_token {
         violation(world, 5, format!("the lease's token goes down to {}", record.token));

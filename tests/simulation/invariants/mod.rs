@@ -10,11 +10,9 @@
 
 mod deletion;
 mod excuses;
-mod first;
 mod keys;
 mod lease;
 mod ownership;
-mod proofs;
 mod secrets;
 mod silence;
 
@@ -23,15 +21,12 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use iam_user_controller::core::observed::{Leftover, Tags};
-use iam_user_controller::core::ownership::Ownership;
 use iam_user_controller::core::parameter_name::ParameterTemplate;
-use iam_user_controller::core::policy::{
-    Adopt, CompromisedKeys, ForeignKeys, OrphanAction, OrphanScope, Policy,
-};
+use iam_user_controller::core::policy::{Adopt, ForeignKeys, OrphanAction, OrphanScope, Policy};
 use iam_user_controller::core::user::{AccessKeyId, UserId};
 use iam_user_controller::ports::{NewUser, Record};
 
-use crate::account::{SEAL, TABLE, TABLE_ARN, World};
+use crate::account::World;
 use crate::faults::Call;
 
 pub(crate) use deletion::resume_deletions;
@@ -41,11 +36,10 @@ pub(crate) use lease::{arrives, swapped, take_off};
 pub(crate) use ownership::meant_for;
 pub(crate) use silence::{may_change, unsettled};
 
-use first::FirstLed;
 use lease::InFlight;
 
 const MINTING: &str = "iam-user-controller:minting";
-const OWNERSHIP: [&str; 4] = ["managed-by", TABLE, TABLE_ARN, SEAL];
+const OWNERSHIP: [&str; 2] = ["managed-by", "iam-user-controller:table"];
 
 /// What the program cannot know better: IAM tells whole seconds, and so does the `Date` by which the program
 /// sets its clock.
@@ -86,19 +80,14 @@ impl Rules {
         const DAY: Duration = Duration::from_secs(86_400);
         Self {
             policy: Policy {
-                // The ARN and the key are those that the program finds.
-                ownership: Ownership::new("users".to_owned(), String::new(), None),
+                table: "users".to_owned(),
                 boundary: Some("arn:aws:iam::123456789012:policy/boundary".to_owned()),
                 adopt: Adopt::Tagged,
-                adopt_paths: vec!["/".to_owned()],
-                adopt_from: Vec::new(),
                 rotate_after: 15 * DAY,
                 delete_after: 30 * DAY,
                 min_overlap: 15 * DAY / 2,
                 foreign: ForeignKeys::Report,
-                compromised: CompromisedKeys::Replace,
                 verify: true,
-                verify_for: Duration::from_secs(15),
                 verify_timeout: Duration::from_secs(60),
                 orphan_scope: iam_user_controller::core::policy::OrphanScope::Owned,
                 include_console_users: false,
@@ -179,8 +168,6 @@ pub(crate) struct Book {
     /// The last fencing token of each replica, and the newest of all.
     tokens: BTreeMap<usize, u64>,
     newest_token: u64,
-    /// Since when this state table leads for each users table, by its name.
-    first_led: BTreeMap<String, FirstLed>,
     /// How many changes of a user have reached AWS under a token after there was a newer one.
     overtaken: BTreeMap<(String, u64), u32>,
     /// Which users the program deleted, or tried to.
@@ -199,8 +186,10 @@ pub(crate) struct Book {
     pub(crate) sent: Vec<(u64, Call, String)>,
     /// How often each record of the state table was written.
     pub(crate) written: BTreeMap<String, u64>,
-    /// How many keys were published before every host of AWS knew them.
-    pub(crate) too_early: u64,
+    /// An operator let held deletions go on.
+    pub(crate) deletions_resumed: bool,
+    /// When that was last.
+    resumed_ms: u64,
     /// Users whose row was not there then: their deletion is licensed, and uses up no budget.
     licensed: Vec<UserId>,
 }
@@ -261,7 +250,8 @@ impl Book {
     }
 
     /// An operator says that held deletions, which are of these users at most, may go on.
-    pub(crate) fn resume_deletions(&mut self, licensed: Vec<UserId>) {
+    pub(crate) fn resume_deletions(&mut self, licensed: Vec<UserId>, now: u64) {
+        (self.deletions_resumed, self.resumed_ms) = (true, now);
         self.licensed.extend(licensed);
     }
 }
@@ -286,11 +276,6 @@ fn ms(duration: Duration) -> u64 {
 pub(crate) fn state_written(world: &mut World, record: &Record) {
     deletion::state_written(world, record);
     secrets::state_written(world, record);
-}
-
-/// A record of the state table is stored: it may have been refused before.
-pub(crate) fn state_stored(world: &mut World, record: &Record) {
-    first::state_stored(world, record);
 }
 
 /// Judges a change that is about to take effect.

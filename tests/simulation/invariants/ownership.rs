@@ -1,13 +1,12 @@
 //! 3, 4: what a user is born with, and whose users are changed.
 
-use iam_user_controller::core::observed::Leftover;
 use iam_user_controller::core::policy::{Adopt, OrphanScope};
 use iam_user_controller::core::user::UserId;
 use iam_user_controller::ports::NewUser;
 
 use super::keys::meddled_lately;
 use super::{Change, Excuse, OWNERSHIP, Verdict, ms};
-use crate::account::{SimUser, TABLE, TABLE_ARN, World, tag};
+use crate::account::{SimUser, World, is_owned, tag};
 
 /// 4: what is done only for who has a row.
 pub(super) fn asked_for(world: &World, folded: &str, verdict: &mut Verdict, what: &str) {
@@ -23,37 +22,14 @@ pub(super) fn asked_for(world: &World, folded: &str, verdict: &mut Verdict, what
 
 /// Whether a row would be enough for the program to take this user over.
 pub(super) fn adoptable(world: &World, user: &SimUser) -> bool {
-    let adopts = match world.rules.policy.adopt {
+    match world.rules.policy.adopt {
         Adopt::Never => false,
         Adopt::Always => true,
-        Adopt::Tagged => is_tagged(user) && !is_a_persons(user) && is_at_home(world, user),
-    };
-    adopts && other_table(world, user).is_none_or(|other| world.rules.policy.adopt_from.contains(&other))
-}
-
-/// Whether a tag names one of its keys.
-fn is_tagged(user: &SimUser) -> bool {
-    user.live_keys().any(|key| {
-        tag(user.tags.get(), key.id.as_str())
-            .is_some_and(|role| role == "current" || role == "pending_deletion")
-    })
-}
-
-fn is_a_persons(user: &SimUser) -> bool {
-    let persons =
-        |leftover: &Leftover| matches!(leftover, Leftover::LoginProfile | Leftover::MfaDevice { .. });
-    user.leftovers.get().iter().any(persons)
-}
-
-/// Whether its path is one that may be adopted.
-fn is_at_home(world: &World, user: &SimUser) -> bool {
-    world.rules.policy.adopt_paths.iter().any(|path| user.path.starts_with(path))
-}
-
-/// The other table that its tags name.
-fn other_table(world: &World, user: &SimUser) -> Option<String> {
-    let arn = tag(user.tags.get(), TABLE_ARN).filter(|arn| *arn != world.table.arn());
-    arn.or_else(|| tag(user.tags.get(), TABLE).filter(|name| *name != world.table.name)).map(str::to_owned)
+        Adopt::Tagged => user.live_keys().any(|key| {
+            tag(user.tags.get(), key.id.as_str())
+                .is_some_and(|role| role == "current" || role == "pending_deletion")
+        }),
+    }
 }
 
 /// 3, 4: what a user is born with.
@@ -62,7 +38,7 @@ pub(super) fn creation(world: &World, folded: &str, new: &NewUser, verdict: &mut
     if policy.boundary.is_some() && new.boundary != policy.boundary {
         verdict.breaks(3, format!("{folded} is created with boundary {:?}", new.boundary));
     }
-    if !world.claims(&new.tags) {
+    if !is_owned(&new.tags, policy) {
         verdict.breaks(4, format!("{folded} is created without ownership tags"));
     }
     asked_for(world, folded, verdict, "a user is created");
@@ -77,10 +53,11 @@ pub(super) fn ownership(
     doomed: bool,
     verdict: &mut Verdict,
 ) {
+    let policy = &world.rules.policy;
     match change {
         Change::TagUser(tags) => {
             let spoilt = OWNERSHIP.iter().any(|key| tag(tags, key).is_some());
-            if spoilt && !world.claims(tags) {
+            if spoilt && !is_owned(tags, policy) {
                 verdict.breaks(4, format!("{folded} gets half an ownership: {tags:?}"));
             }
         }
@@ -91,10 +68,10 @@ pub(super) fn ownership(
         }
         _ => {}
     }
-    if world.owns(user) {
+    if is_owned(user.tags.get(), policy) {
         return;
     }
-    let adopts = matches!(change, Change::TagUser(tags) if world.claims(tags));
+    let adopts = matches!(change, Change::TagUser(tags) if is_owned(tags, policy));
     if adopts && adoptable(world, user) {
         asked_for(world, folded, verdict, "a user is adopted");
         return;

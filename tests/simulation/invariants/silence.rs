@@ -8,12 +8,11 @@ use iam_user_controller::core::policy::{ForeignKeys, OrphanScope};
 use iam_user_controller::core::time::Timestamp;
 use iam_user_controller::core::user::{AccessKeyId, UserName};
 
-use super::deletion::{A_PERSONS, TOO_YOUNG, obstacles};
+use super::deletion::{TOO_YOUNG, obstacles};
 use super::keys::{current_works, expired_since, of_the_mint};
 use super::ownership::adoptable;
-use super::{Excuse, MINTING, ROUNDING, Verdict, first, ms};
-use crate::account::{Maker, RowLife, SimKey, SimUser, World, tag};
-use crate::quarantine;
+use super::{Excuse, MINTING, ROUNDING, Verdict, ms};
+use crate::account::{Maker, SimKey, SimUser, World, is_owned, tag};
 
 /// 8: what is not as it should be. Breaks nothing once everything has settled.
 pub(crate) fn unsettled(world: &World) -> Verdict {
@@ -38,7 +37,7 @@ fn row_faults(world: &World, row: &str) -> Verdict {
         found.breaks(8, format!("{row}: there is no user"));
         return found;
     };
-    if !world.owns(user) {
+    if !is_owned(user.tags.get(), &world.rules.policy) {
         if user.name.as_str() == row && adoptable(world, user) {
             found.breaks(8, format!("{row}: not adopted"));
         }
@@ -58,7 +57,7 @@ fn row_faults(world: &World, row: &str) -> Verdict {
 
 /// Whether a user that a row has should have gone when a row was removed.
 fn survives(world: &World, user: &SimUser, found: &mut Verdict) {
-    let life = first::life(world, user.name.as_str()).unwrap_or_default();
+    let life = world.table.life.get(user.name.as_str()).copied().unwrap_or_default();
     let second = |at: Option<u64>| at.map(|at| at / 1_000);
     let created = Some(user.created_ms / 1_000);
     if life.told_ms.is_none_or(|told| told < user.created_ms) {
@@ -66,8 +65,6 @@ fn survives(world: &World, user: &SimUser, found: &mut Verdict) {
     }
     let excuse = if second(life.told_ms) == created {
         Some(Excuse::SameSecond)
-    } else if !first::is_noted(world, life.told_ms) {
-        Some(Excuse::FirstStart)
     } else if second(life.owed_ms) <= created {
         Some(Excuse::RemovalLost)
     } else {
@@ -176,14 +173,8 @@ fn blocked(world: &World, user: &SimUser) -> Option<Excuse> {
     let alike = user.live_keys().filter(foreign).any(|key| key.ambiguous || of_the_mint(user, key));
     let due = |key: &SimKey| world.now.saturating_sub(key.created_ms) >= ms(world.rules.policy.rotate_after);
     let alien = user.live_keys().any(|key| foreign(&key));
-    // What somebody has written over the document stays while the key that a tag calls current works.
-    let unreadable = parameter.is_some() && document.is_none();
-    let at_work = |key: &SimKey| {
-        *key.active.get() && !due(key) && tag(user.tags.get(), key.id.as_str()) == Some("current")
-    };
     [
         (parameter.is_some_and(|parameter| !parameter.secure), Excuse::NotSecure),
-        (unreadable && user.live_keys().any(at_work), Excuse::Unreadable),
         (user.meddled_ms.is_some() && current.is_some_and(|key| !*key.active.get()), Excuse::Deactivated),
         (given_up && both && alike, Excuse::Puzzling),
         (report && current.is_some_and(due) && both && alien, Excuse::InTheWay),
@@ -198,9 +189,10 @@ fn blocked(world: &World, user: &SimUser) -> Option<Excuse> {
 fn orphans(world: &World) -> Verdict {
     let mut found = Verdict::default();
     for (folded, user) in world.iam.all().filter(|(folded, _)| !world.table.contains_folded(folded)) {
-        let ours = world.owns(user) || world.rules.scope == OrphanScope::Account;
+        let ours =
+            is_owned(user.tags.get(), &world.rules.policy) || world.rules.scope == OrphanScope::Account;
         let mut obstacles = obstacles(world, user).into_iter();
-        if ours && obstacles.all(|(why, excuse)| why == TOO_YOUNG || why != A_PERSONS && excuse.is_some()) {
+        if ours && obstacles.all(|(why, excuse)| excuse.is_some() || why == TOO_YOUNG) {
             let mut one = Verdict::about(folded);
             one.breaks(8, format!("{folded}: no row, and still a user"));
             found.append(one);
@@ -218,10 +210,9 @@ fn abandoned(world: &World) -> Verdict {
             continue;
         }
         // Nobody lists parameters: a record leads to it, or the deletion of its user.
-        let told = world.table.life.keys().any(|row| {
+        let told = world.table.life.iter().any(|(row, life)| {
             let parameter = UserName::parse(row).ok().map(|row| world.parameter_of(&row));
-            let owed = |life: RowLife| life.recorded && life.owed_ms.is_some();
-            parameter.as_ref() == Some(name) && first::life(world, row).is_some_and(owed)
+            parameter.as_ref() == Some(name) && life.recorded && life.owed_ms.is_some()
         });
         let traced = told || world.book.bereft.contains(name);
         let excuse = match (parameter.secure, traced && !world.ssm.forsaken.contains(name)) {
@@ -244,8 +235,6 @@ pub(crate) fn may_change(world: &World, within: Duration) -> BTreeMap<String, Ex
         } else if user.meddled_ms.is_some_and(|at| at + ms(within) > world.now) {
             // No sweep may have seen it yet: of one that waits for a person, tags are mended then.
             Excuse::MeddledBeforeSilence
-        } else if quarantine::may_be_replaced(world, user) {
-            Excuse::MayBeReplaced
         } else if user.live_keys().any(|key| comes_of_age(world, user, key, within)) {
             Excuse::ComesOfAge
         } else {
@@ -259,11 +248,11 @@ pub(crate) fn may_change(world: &World, within: Duration) -> BTreeMap<String, Ex
 /// Whether a REMOVE record that may not have been read yet is older than its user's adoption: what
 /// existed then is revoked when it is read, but nobody is owed that.
 fn may_be_revoked(world: &World, folded: &str, user: &SimUser) -> bool {
-    let life = first::life(world, user.name.as_str());
+    let life = world.table.life.get(user.name.as_str());
     let told = life.and_then(|life| life.told_ms).is_some_and(|told| told >= user.created_ms);
     // Sweeps may have found it an orphan before the row of another spelling came.
     let twin = !world.table.contains(user.name.as_str()) && world.table.contains_folded(folded);
-    (told || twin) && world.owns(user)
+    (told || twin) && is_owned(user.tags.get(), &world.rules.policy)
 }
 
 /// Whether a key is due for rotation or deletion within this time.
